@@ -1,0 +1,152 @@
+"""Labelled examples: read, validate, split by event, digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from whereas.errors import WhereasError
+from whereas.records import Example, Span, text_digest
+from whereas.taxonomy import Taxonomy
+
+
+def read(path: Path) -> list[Example]:
+    """The examples of a labelled JSONL file (one object a line, blank lines ignored).
+
+    Raises `WhereasError` naming file and line when a line is not a labelled document.
+    """
+    examples = []
+    decoder = msgspec.json.Decoder(Example)
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    examples.append(decoder.decode(line))
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    raise WhereasError(
+                        f"{path}:{number} is not a labelled document: {error}",
+                        "Fields: " + ", ".join(Example.__struct_fields__),
+                    ) from error
+    except OSError as error:
+        raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
+    return examples
+
+
+def problems(examples: Iterable[Example], taxonomy: Taxonomy) -> Iterator[str]:
+    """What is wrong with labelled examples, one line each: labels, label rules, span bounds, ids.
+
+    A span must lie in its field, facts must equal the text they point at, a digest must be the
+    text's, a label must be known, sets must not repeat, the irrelevant label leaves the sets of the
+    news layer empty, and evidence must be for a label the example has.
+    """
+    seen: set[str] = set()
+    for example in examples:
+        where = example.id
+        if where in seen:
+            yield f"{where}: id appears twice"
+        seen.add(where)
+        if example.digest is not None and example.digest != text_digest(example.text):
+            yield f"{where}: digest is not that of the text"
+        yield from (f"{where}: {problem}" for problem in _label_problems(example, taxonomy))
+        yield from (f"{where}: {problem}" for problem in _span_problems(example))
+
+
+def _label_problems(example: Example, taxonomy: Taxonomy) -> Iterator[str]:
+    for name in example.labels:
+        if name not in taxonomy.axis_names:
+            yield f"no axis {name!r} (axes: {', '.join(taxonomy.axis_names)})"
+    known: set[str] = {taxonomy.primary.name}
+    for axis in taxonomy.axis:
+        value = example.labels.get(axis.name)
+        if axis.kind == "one" and not isinstance(value, str):
+            yield f"{axis.name} must be one label"
+            continue
+        if axis.kind == "many" and isinstance(value, str):
+            yield f"{axis.name} must be a list of labels"
+            continue
+        labels = example.many(axis.name)
+        if len(set(labels)) < len(labels):
+            yield f"{axis.name} repeats a label"
+        if axis.max is not None and len(labels) > axis.max:
+            yield f"{axis.name} has more than {axis.max} labels"
+        for label in labels:
+            try:
+                taxonomy.check_label(axis.name, label)
+            except WhereasError as error:
+                yield f"{error.what}. {error.fix}"
+            known.add(axis.evidence_key(label, label))
+    if example.labels.get(taxonomy.primary.name) == taxonomy.irrelevant.label:
+        for axis in taxonomy.axis:
+            if axis.kind == "many" and axis.layer == "news" and example.many(axis.name):
+                yield f"{taxonomy.irrelevant.label} excludes {axis.name}"
+    for key in example.evidence:
+        if key not in known:
+            yield f"evidence for {key!r}, which is not among its labels"
+
+
+def _span_problems(example: Example) -> Iterator[str]:
+    document = example.document()
+    for key, spans in example.evidence.items():
+        for span in spans:
+            if not 0 <= span.start < span.end <= len(document.field(span.field)):
+                yield f"evidence {key}: {span.start}-{span.end} lies outside the {span.field}"
+    for fact in example.facts:
+        if not 0 <= fact.start < fact.end <= len(document.field(fact.field)):
+            yield f"fact {fact.slot}: {fact.start}-{fact.end} lies outside the {fact.field}"
+        elif document.quote(Span(fact.start, fact.end, fact.field)) != fact.text:
+            yield f"fact {fact.slot}: {fact.start}-{fact.end} is not {fact.text!r}"
+
+
+def evidence_for(example: Example, taxonomy: Taxonomy) -> dict[tuple[str, str], list[Span]]:
+    """Quotes by (axis, label), for every label of the example that has one.
+
+    An axis of one choice other than the primary has no quotes of its own in the corpus (`status`);
+    it is read off the words of the primary action.
+    """
+    found: dict[tuple[str, str], list[Span]] = {}
+    for axis in taxonomy.axis:
+        for label in example.many(axis.name):
+            spans = example.evidence.get(axis.evidence_key(label, taxonomy.primary.name))
+            if spans:
+                found[axis.name, label] = spans
+    return found
+
+
+def held_out(event: str, share: float, salt: str = "") -> bool:
+    """Whether an event falls into the held-out share of a split. Fixed for ever by its hash."""
+    value = int.from_bytes(hashlib.sha256(f"{salt}:{event}".encode()).digest()[:8], "big")
+    return value < share * 2**64
+
+
+def split(
+    examples: Sequence[Example], share: float, salt: str = ""
+) -> tuple[list[Example], list[Example]]:
+    """Examples kept and examples held out, all of one event on one side.
+
+    Args:
+        share: expected share of events held out, 0-1.
+
+    Raises:
+        WhereasError: an example has no event.
+    """
+    kept: list[Example] = []
+    out: list[Example] = []
+    for example in examples:
+        if example.event is None:
+            raise WhereasError(f"{example.id} has no event", "Assign one before splitting")
+        (out if held_out(example.event, share, salt) else kept).append(example)
+    return kept, out
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """`sha256:` of ids, text digests and labels, whatever the order: the same data, same digest."""
+    lines = sorted(
+        json.dumps([e.id, text_digest(e.text), e.title, e.labels], sort_keys=True) for e in examples
+    )
+    return text_digest("\n".join(lines))

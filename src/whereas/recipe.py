@@ -1,0 +1,123 @@
+"""A training recipe: one complete TOML file → a frozen `Recipe`. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from whereas.errors import WhereasError
+
+DATA_VARIABLE = "WHEREAS_DATA"
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of labelled examples and its part in the training.
+
+    `path` is relative to the recipe, or starts with `$WHEREAS_DATA/` for data that does not come
+    with the repository; such a file is left out when the variable is not set. `role` `split` holds
+    out `holdout` of its events as its development split. `sample` > 0 draws that many examples
+    anew for every epoch. `weight` multiplies the loss of each example.
+    """
+
+    name: str
+    path: str
+    role: Literal["train", "dev", "split"] = "train"
+    holdout: float = 0.0
+    sample: int = 0
+    weight: float = 1.0
+
+
+class Windows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`pieces` in a window; windows read of one document in training and in the released model."""
+
+    pieces: int = 256
+    training_budget: int = 6
+    budget: int = 64
+
+
+class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Optimisation. `lora_rank` 0 trains every weight of the encoder. Learning rates are peaks of a
+    linear warm-up over `warmup` of the steps and a linear decay to 0. `title_dropout` is the share
+    of readings without their title; `unsure_weight` multiplies the loss of unsure examples.
+    `precision` is what the encoder computes in while training; bf16 pays only where the processor
+    has bf16 matrix units. `dropout` is that of the heads, `encoder_dropout` that of the encoder's
+    hidden states (its attention has none: on CPU that alone would cost a third of the speed)."""
+
+    seed: int = 13
+    epochs: int
+    batch: int = 16
+    lora_rank: int = 16
+    encoder_rate: float
+    head_rate: float
+    weight_decay: float = 0.01
+    warmup: float = 0.06
+    precision: Literal["fp32", "bf16"] = "fp32"
+    dropout: float = 0.1
+    encoder_dropout: float = 0.1
+    title_dropout: float = 0.15
+    unsure_weight: float = 0.7
+    label_smoothing: float = 0.0
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weights of the parts of the loss: of each axis by name, of evidence and of facts."""
+
+    axes: dict[str, float]
+    attention: float
+    highlight: float
+    facts: float
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a training run depends on besides code and data."""
+
+    name: str
+    version: str
+    taxonomy: str | None = None
+    base: str = "pinned"
+    data: list[Data]
+    windows: Windows
+    fit: Fit
+    loss: Loss
+
+
+def load(path: Path) -> Recipe:
+    """Raises `WhereasError` when the file cannot be read, is not TOML or does not fit."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        return msgspec.convert(raw, Recipe)
+    except OSError as error:
+        raise WhereasError(f"cannot read {path}: {error.strerror}", "Give a recipe TOML") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise WhereasError(f"{path}: {error}", _valid_keys(str(error))) from error
+
+
+def _valid_keys(message: str) -> str:
+    """The keys of the section that a message of msgspec points at (`$.fit.epochs`)."""
+    sections: dict[str, type[msgspec.Struct]] = {
+        "data": Data,
+        "windows": Windows,
+        "fit": Fit,
+        "loss": Loss,
+    }
+    for name, section in sections.items():
+        if f"$.{name}" in message:
+            return f"Keys of {name}: " + ", ".join(section.__struct_fields__)
+    return "Keys of a recipe: " + ", ".join(Recipe.__struct_fields__)
+
+
+def locate(data: Data, recipe_path: Path) -> Path | None:
+    """Where a data file lies; None when it is outside the repository and no place was given."""
+    if not data.path.startswith("$"):
+        return (recipe_path.parent / data.path).resolve()
+    variable, _, rest = data.path[1:].partition("/")
+    if variable != DATA_VARIABLE:
+        raise WhereasError(
+            f"data {data.name}: unknown variable ${variable}", f"Only ${DATA_VARIABLE} is known"
+        )
+    root = os.environ.get(DATA_VARIABLE)
+    return Path(root) / rest if root else None

@@ -1,0 +1,139 @@
+"""Who, what, when: spans of facts and their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from whereas.calibration import Array, softmax
+from whereas.encoder import Floats, States
+from whereas.records import Document, Fact, Span
+
+SLOTS = (
+    "authority",
+    "instrument",
+    "target",
+    "country",
+    "count",
+    "effective_date",
+    "citation",
+)
+THRESHOLD = 0.5
+"""A piece belongs to a slot from this probability (inside or beginning) on."""
+
+_UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen""".split()
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_NUMBERS = {word: n for n, word in enumerate(_UNITS)}
+_NUMBERS |= {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_NUMBERS |= {
+    f"{ten}-{unit}": 10 * t + u
+    for t, ten in enumerate(_TENS, 2)
+    for u, unit in enumerate(_UNITS[1:10], 1)
+}
+_NUMBERS["dozen"] = 12
+_DIGITS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d+)(?![\d.,]*\d)")
+_CONTENT = re.compile(r"\w\w|\d")
+_APOSTROPHES = "'’"
+_OPENING = tuple("$£€§(\"“‘'")
+_CLOSING = tuple(" ,;:-–—\n")
+
+
+def extract(document: Document, states: States, heads: Mapping[str, Floats]) -> list[Fact]:
+    """Facts that the tag head finds, in text order, the title's first.
+
+    Each surface text of a slot comes once, at its most certain mention.
+    """
+    if not len(states.tokens):
+        return []
+    tags = softmax((states.tokens @ heads["tags.weight"].T + heads["tags.bias"]).astype(np.float64))
+    slots = tags[:, 1::2] + tags[:, 2::2]  # [T, slots]
+    best = slots.argmax(1)
+    inside = slots.max(1) >= THRESHOLD
+    found: dict[tuple[str, str], Fact] = {}
+    t = 0
+    while t < len(best):
+        if not inside[t]:
+            t += 1
+            continue
+        slot, end = int(best[t]), t + 1
+        while (
+            end < len(best)
+            and inside[end]
+            and best[end] == slot
+            and states.owner[end] == states.owner[t]
+            and not _begins_anew(document, states, tags, end, slot)
+        ):
+            end += 1
+        sentence = states.reading.sentences[int(states.owner[t])]
+        raw = Span(int(states.start[t]), int(states.end[end - 1]), sentence.field)
+        span = whole_words(document, raw, sentence)
+        text = document.quote(span)
+        if not _CONTENT.search(text):
+            t = end
+            continue
+        fact = Fact(
+            slot=SLOTS[slot],
+            value=value(SLOTS[slot], text),
+            text=text,
+            start=span.start,
+            end=span.end,
+            score=round(float(slots[t:end, slot].mean()), 4),
+            field=span.field,
+        )
+        key = (fact.slot, text.casefold())
+        if key not in found or found[key].score < fact.score:
+            found[key] = fact
+        t = end
+    return sorted(found.values(), key=lambda f: (f.field == "text", f.start))
+
+
+def _begins_anew(document: Document, states: States, tags: Array, t: int, slot: int) -> bool:
+    """Whether piece `t` opens another span of the same slot: the head says so and something stands
+    between ("Belmarsh, Norvane and Ostrava"). A name of several words is one span."""
+    if tags[t, 1 + 2 * slot] < tags[t, 2 + 2 * slot]:
+        return False
+    field = document.field(states.reading.sentences[int(states.owner[t])].field)
+    before = field[int(states.start[t - 1]) : int(states.end[t - 1])].casefold()
+    return before in {",", ";", "/", "and", "or"}
+
+
+def value(slot: str, text: str) -> str | int:
+    """The integer a `count` states in digits or in words up to ninety-nine; else the text."""
+    if slot != "count":
+        return text
+    if digits := _DIGITS.search(text):
+        return int(digits.group(1).replace(",", ""))
+    for word in re.findall(r"[a-z-]+", text.casefold()):
+        if word in _NUMBERS:
+            return _NUMBERS[word]
+    return text
+
+
+def whole_words(document: Document, span: Span, within: Span) -> Span:
+    """A span grown to whole words inside its sentence, then freed of loose punctuation."""
+    text = document.field(span.field)
+    start, end = span.start, span.end
+    while start > within.start and _joined(text, start):
+        start -= 1
+    while end < within.end and _joined(text, end):
+        end += 1
+    while start < end - 1 and not text[start].isalnum() and text[start] not in _OPENING:
+        start += 1
+    while end > start + 1 and text[end - 1] in _CLOSING:
+        end -= 1
+    return Span(start, end, span.field)
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether the characters on both sides of a place belong to one word."""
+    if at >= len(text):
+        return False
+    left, right = text[at - 1], text[at]
+    if right in _APOSTROPHES:
+        return left.isalnum() and text[at + 1 : at + 2].isalnum()
+    if left in _APOSTROPHES:
+        return right.isalnum() and text[at - 2 : at - 1].isalnum()
+    return left.isalnum() and right.isalnum()

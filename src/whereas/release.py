@@ -1,0 +1,48 @@
+"""A trained model becomes the current one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from whereas.errors import WhereasError
+from whereas.evaluation import Result
+from whereas.model import models_folder, read_card, sha256
+from whereas.report import model_card
+
+
+def release(run: Path, models: Path | None = None) -> Path:
+    """Copies `run/model` to `models/<name>-<version>/`, writes its card, moves `CURRENT`.
+
+    The folder appears whole or not at all. Raises `WhereasError` when the run holds no finished
+    model, a file of it was changed, or that version exists already.
+    """
+    models = models or models_folder()
+    source = run / "model"
+    card = read_card(source)
+    try:
+        results = msgspec.json.decode((source / "metrics.json").read_bytes(), type=list[Result])
+        parity = json.loads((run / "parity.json").read_text("utf-8"))
+    except (OSError, msgspec.MsgspecError) as error:
+        raise WhereasError(
+            f"{run} is not a finished run: {error}", "Let `whereas train` finish"
+        ) from error
+    target = models / f"{card.name}-{card.version}"
+    if target.exists():
+        raise WhereasError(f"{target} exists", "Raise the version in the recipe and train again")
+    models.mkdir(parents=True, exist_ok=True)
+    temporary = models / f".{target.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name in [*card.files, "model.json", "metrics.json"]:
+        shutil.copyfile(source / name, temporary / name)
+    (temporary / "README.md").write_text(model_card(card, results, parity), "utf-8")
+    os.replace(temporary, target)
+    pointer = models / ".CURRENT.tmp"
+    pointer.write_text(f"{target.name} {sha256(target / 'model.json')}\n", "utf-8")
+    os.replace(pointer, models / "CURRENT")
+    return target

@@ -1,0 +1,145 @@
+"""Figures as text: tables for people, and the card of a released model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from whereas.evaluation import Figure, Result
+from whereas.model import Card
+
+HEADLINE = (
+    "action macro-F1",
+    "action accuracy",
+    "human_rights F1",
+    "surveillance F1",
+    "forced_labor F1",
+    "rationales micro-F1",
+    "background_rationales micro-F1",
+    "secondary_actions micro-F1",
+    "status macro-F1",
+    "relevance AP",
+    "relevance ECE",
+    "left without review",
+    "right where not for review",
+    "action evidence hit",
+    "human_rights evidence hit",
+    "surveillance evidence hit",
+    "forced_labor evidence hit",
+)
+
+
+def number(figure: Figure | None) -> str:
+    """`.873 [.84, .90]`, `undefined`, or `-` where a system has no such figure."""
+    if figure is None:
+        return "-"
+    if figure.value is None:
+        return "undefined"
+    text = _short(figure.value)
+    if figure.low is not None and figure.high is not None:
+        text += f" [{_short(figure.low)}, {_short(figure.high)}]"
+    return text
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0") if value < 1 else "1.000"
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """One table: a row a figure, a column a system and data set. `n` counts what a figure rests
+    on: documents, positives, or for a macro mean its labels."""
+    sets = list(dict.fromkeys(r.data for r in results))
+    systems = list(dict.fromkeys(r.system for r in results))
+    by = {(r.data, r.system): r for r in results}
+    head = ["figure"] + [
+        cell for data in sets for cell in [f"{data}: n", *(f"{data}: {s}" for s in systems)]
+    ]
+    names = list(dict.fromkeys(n for r in results for n in r.figures))
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name in [n for n in HEADLINE if n in names]:
+        cells = [name]
+        for data in sets:
+            figures = [by[data, s].figures.get(name) for s in systems]
+            known = next((f for f in figures if f is not None), None)
+            cells += [str(known.n) if known else "-", *(number(f) for f in figures)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def per_label(result: Result, axis: str) -> str:
+    """F1 of each label of an axis that the data has."""
+    lines = ["| label | n | F1 |", "| --- | --- | --- |"]
+    for name, figure in result.labels[axis].items():
+        if figure.n:
+            lines.append(f"| {name} | {figure.n} | {number(figure)} |")
+    return "\n".join(lines)
+
+
+def model_card(card: Card, results: Sequence[Result], parity: dict[str, float]) -> str:
+    """The README of a released model, from its manifest and its figures alone."""
+    data = "\n".join(
+        f"| {name} | {facts['documents']} | `{facts['digest'][7:19]}` |"
+        for name, facts in sorted(card.data.items())
+    )
+    own = [r for r in results if r.system.startswith(card.name)]
+    labels = "\n\n".join(
+        f"**{result.data}, {axis}**\n\n{per_label(result, axis)}"
+        for result in own
+        for axis in ("action", "rationales")
+        if axis in result.labels
+    )
+    return f"""# {card.name} {card.version}
+
+Labels news and filings about restrictive measures by action, rationale (news layer and background
+layer apart) and status, with calibrated scores and the words that say so. Runs on ONNX Runtime,
+offline, without torch.
+
+- Base: all-MiniLM-L6-v2 (Apache-2.0), weights `{card.base["sha256"][:12]}`; fine-tuned with LoRA
+  rank {card.recipe["fit"]["lora_rank"]}, {card.recipe["fit"]["epochs"]} epochs, merged and
+  quantised to int8.
+- Made by `whereas train training/recipes/{card.name}.toml` at commit `{card.code}` on
+  {card.trained_at}.
+- int8 against the trained fp32 network on {parity["documents"]} development documents:
+  {parity["flipped_labels"]:.2%} of label decisions and {parity["flipped"]:.2%} of axis decisions
+  differ, mean cosine of sentence states {parity["cosine"]:.4f}.
+
+## Data
+
+| part | documents | digest |
+| --- | --- | --- |
+{data}
+
+`reported` are reports retold in our own words by a language model and labelled by it; `real` are US
+government texts labelled by one annotator. Neither has been adjudicated by a panel.
+
+## Figures
+
+Development sets, never trained on; calibration and thresholds cross-fitted over two halves of the
+events, so that no document is judged with thresholds it helped to set. Brackets: 95 % bootstrap
+interval over events. `n`: labels behind a macro mean (those with 8 documents or more), positives
+behind an F1, documents otherwise. Evidence hit: the words shown for a rightly given label overlap
+the annotator's quote or lie in its sentence. Printed by `whereas train`, and again by
+`whereas evaluate`.
+
+{markdown(results)}
+
+{labels}
+
+## Limits
+
+Trained on short documents (mean 130 words), mostly about measures of the United States and the
+European Union. Rare labels ({_rare(own)}) are weak. English only: other languages are marked for
+review. Background grounds and secondary actions are rare in the training data. Scores are
+calibrated on the development sets above; on a feed with another share of relevant documents they
+shift. What the model marks `review` should be read.
+"""
+
+
+def _rare(results: Sequence[Result]) -> str:
+    counts: dict[str, int] = {}
+    for result in results:
+        for name, figure in result.labels.get("action", {}).items():
+            counts[name] = counts.get(name, 0) + figure.n
+    return (
+        ", ".join(sorted((n for n, c in counts.items() if c < 8), key=lambda n: counts[n]))
+        or "none"
+    )

@@ -1,0 +1,1 @@
+"""Training: the only place that imports torch, transformers and scikit-learn (extra `train`)."""

@@ -1,0 +1,215 @@
+"""Run → released folder: merged encoder to int8 ONNX, heads, calibration, manifest; parity."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from whereas import __version__
+from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
+from whereas.encoder import WindowSpec
+from whereas.model import FORMAT, Card, Model, sha256
+from whereas.taxonomy import Taxonomy
+from whereas.training.fit import Run, predict
+from whereas.training.network import item
+
+OPSET = 17
+FILES = (
+    "encoder.onnx",
+    "heads.safetensors",
+    "adapter.safetensors",
+    "tokenizer.json",
+    "taxonomy.toml",
+)
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """torch fp32 against ONNX int8 on development documents: `flipped` share of (document, axis)
+    decisions that differ, 0-1; `flipped_labels` share of (document, label) decisions that differ;
+    `cosine` mean cosine of sentence states."""
+
+    documents: int
+    flipped: float
+    flipped_labels: float
+    cosine: float
+
+
+def export(run: Run, folder: Path) -> Parity:
+    """Writes the run's model to a folder that `whereas.model.Model` loads.
+
+    Calibration and thresholds are fitted on the int8 model's own logits of all development
+    documents, since these are the scores that users will see.
+    """
+    dev = [e for group in run.corpus.dev.values() for e in group]
+    items = [item(run.tokenizer, e, run.taxonomy, _spec(run)) for e in dev]
+    reference, reference_states = predict(run.network, items)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    adapter = {n: p.detach().contiguous() for n, p in run.trained().items()}
+    save_file({n: p for n, p in adapter.items() if n.startswith("encoder.")}, folder / FILES[2])
+    heads = {n: p.detach().contiguous() for n, p in run.network.heads().items()}
+    save_file(heads, folder / FILES[1])
+    shutil.copyfile(run.base / "tokenizer.json", folder / FILES[3])
+    (folder / FILES[4]).write_bytes(run.corpus.taxonomy_toml)
+    _encoder_to_onnx(run, folder / FILES[0])
+
+    _manifest(run, folder, identity(run.taxonomy))
+    model = Model(folder)
+    states = model.encoder.encode([i.reading for i in items])
+    logits = np.stack([model.logits(s)[0] for s in states])
+    calibration = calibrate(run.taxonomy, logits.astype(np.float64), gold(dev, run.taxonomy))
+    _manifest(run, folder, calibration)
+    cosines = [
+        _cosine(a, s.sentences) for a, s in zip(reference_states, states, strict=True) if len(a)
+    ]
+    axes, labels = flips(run.taxonomy, calibration, reference, logits)
+    return Parity(
+        documents=len(dev),
+        flipped=axes,
+        flipped_labels=labels,
+        cosine=float(np.concatenate(cosines).mean()),
+    )
+
+
+def flips(
+    taxonomy: Taxonomy, calibration: Calibration, one: np.ndarray, other: np.ndarray
+) -> tuple[float, float]:
+    """Shares of (document, axis) and (document, label) decisions in which logits [N, C] differ."""
+    decided = []
+    for logits in (one, other):
+        scores = probabilities(taxonomy, logits, calibration)
+        decided.append(
+            [
+                choose(taxonomy, {k: v[n] for k, v in scores.items()}, calibration.thresholds)
+                for n in range(len(logits))
+            ]
+        )
+    axes = labels = 0
+    for a, b in zip(*decided, strict=True):
+        for axis in taxonomy.axis:
+            different = len(set(a[axis.name]) ^ set(b[axis.name]))
+            axes += different > 0
+            labels += different
+    total = len(one)
+    return axes / (total * len(taxonomy.axis)), labels / (total * one.shape[1])
+
+
+def _spec(run: Run) -> WindowSpec:
+    return WindowSpec(pieces=run.recipe.windows.pieces, budget=run.recipe.windows.budget)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    result: np.ndarray = (a * b).sum(1) / np.maximum(norms, 1e-9)
+    return result
+
+
+class _States(nn.Module):
+    """The encoder with two inputs and one output."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask
+        ).last_hidden_state
+        return states
+
+
+def _encoder_to_onnx(run: Run, path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import AutoModel
+
+    encoder: Any = run.network.encoder
+    merged: Any = encoder.merge_and_unload() if hasattr(encoder, "merge_and_unload") else encoder
+    config = merged.config
+    config._attn_implementation = "eager"
+    auto: Any = AutoModel
+    plain = auto.from_config(config, add_pooling_layer=False)
+    plain.load_state_dict(merged.state_dict())
+    plain.eval()
+    whole = path.with_suffix(".fp32.onnx")
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    torch.onnx.export(
+        _States(plain),
+        (ids, torch.ones_like(ids)),
+        str(whole),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["states"],
+        dynamic_axes={
+            "input_ids": {0: "window", 1: "piece"},
+            "attention_mask": {0: "window", 1: "piece"},
+            "states": {0: "window", 1: "piece"},
+        },
+    )
+    quantize_dynamic(whole, path, per_channel=True, weight_type=QuantType.QInt8)
+    whole.unlink()
+
+
+def _manifest(run: Run, folder: Path, calibration: Calibration) -> None:
+    recipe = run.recipe
+    card = Card(
+        format=FORMAT,
+        name=recipe.name,
+        version=recipe.version,
+        base={"name": recipe.base, "sha256": sha256(run.base / "model.safetensors")},
+        windows=_spec(run),
+        width=run.network.norm.normalized_shape[0],
+        calibration=calibration,
+        recipe=msgspec.to_builtins(recipe),
+        data=run.corpus.digests,
+        code=_code(),
+        files={name: sha256(folder / name) for name in FILES},
+        trained_at=time.strftime("%Y-%m-%d"),
+        environment={
+            "whereas": __version__,
+            **{p: version(p) for p in ("torch", "transformers", "onnxruntime", "numpy")},
+        },
+    )
+    write_json(folder / "model.json", msgspec.to_builtins(card))
+
+
+def _code() -> str:
+    """The commit of the code, with a mark when there are changes on top; `unknown` outside git."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def write_json(path: Path, value: Any) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
+    os.replace(temporary, path)
+
+
+def restore(run: Run) -> None:
+    """Loads the run's last checkpoint into its network."""
+    tensors = load_file(run.folder / "checkpoint.safetensors")
+    with torch.no_grad():
+        for name, parameter in run.trained().items():
+            parameter.copy_(tensors[f"param/{name}"])

@@ -1,0 +1,279 @@
+"""Training on a tiny encoder and a toy taxonomy, made here: no base weights, no hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from whereas.errors import WhereasError
+from whereas.records import Example, Span
+
+pytestmark = pytest.mark.train
+
+TAXONOMY = """
+name = "fruit"
+version = "1"
+[irrelevant]
+axis = "fruit"
+label = "none"
+[[axis]]
+name = "fruit"
+title = "which fruit"
+kind = "one"
+[axis.labels]
+apple = "round"
+pear = "not round"
+none = "neither"
+[[axis]]
+name = "rationales"
+title = "why"
+kind = "many"
+[axis.labels]
+sweet = "sugar"
+sour = "acid"
+"""
+
+RECIPE = """
+name = "toy"
+version = "0.0.1"
+taxonomy = "taxonomy.toml"
+base = "{base}"
+[[data]]
+name = "toy"
+path = "toy.jsonl"
+role = "split"
+holdout = 0.3
+[windows]
+pieces = 64
+training_budget = 2
+budget = 4
+[fit]
+epochs = {epochs}
+batch = 8
+lora_rank = {rank}
+encoder_rate = 3e-3
+head_rate = 1e-2
+title_dropout = 0.2
+[loss]
+attention = 0.3
+highlight = 0.3
+facts = 0.3
+[loss.axes]
+"""
+
+FILLER = ["merchant", "crate", "beside", "scales", "near", "our", "harbour", "gate", "today"]
+
+
+def toy_example(n: int) -> Example:
+    rng = np.random.default_rng(n)
+    fruit, word = [("apple", "apples"), ("pear", "pears"), ("none", "bricks")][n % 3]
+    taste = [["sweet"], ["sour"], ["sweet", "sour"]][n % 5 % 3] if fruit != "none" else []
+    noise = " ".join(rng.choice(FILLER, 6)).capitalize() + "."
+    act = f"They sold {word} on monday."
+    why = f"Buyers called them {' and '.join(taste)}." if taste else "Nobody tasted them."
+    text = f"{noise} {act} {why}"
+    evidence = {"fruit": [Span(text.index(act), text.index(act) + len(act) - 1)]}
+    evidence |= {t: [Span(text.index(t), text.index(t) + len(t))] for t in taste}
+    at = text.index("monday")
+    facts = [{"slot": "effective_date", "text": "monday", "start": at, "end": at + 6}]
+    return msgspec.convert(
+        {
+            "id": f"toy-{n}",
+            "title": f"Market note {n}",
+            "text": text,
+            "labels": {"fruit": fruit, "rationales": taste},
+            "evidence": {}
+            if fruit == "none"
+            else {k: [{"start": s.start, "end": s.end} for s in v] for k, v in evidence.items()},
+            "facts": facts,
+            "event": f"event-{n}",
+        },
+        Example,
+    )
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer BERT with random weights and a word-level tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("base")
+    texts = [f"{e.title} {e.text}" for e in map(toy_example, range(60))]
+    words = sorted({w for t in texts for w in t.lower().replace(".", " . ").split()})
+    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def write_recipe(folder: Path, base: Path, *, epochs: int = 6, rank: int = 4) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "taxonomy.toml").write_text(TAXONOMY)
+    lines = [msgspec.json.encode(toy_example(n)).decode() for n in range(60)]
+    (folder / "toy.jsonl").write_text("\n".join(lines) + "\n")
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(base=base, epochs=epochs, rank=rank))
+    return path
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the toy recipe."""
+    from whereas.training.routine import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    train(write_recipe(folder, base), folder / "run", quiet)
+    return folder / "run"
+
+
+def test_training_learns_the_toy_task(finished: Path) -> None:
+    curve = json.loads((finished / "curve.json").read_text())
+    assert curve[-1]["loss"] < 0.5 * curve[0]["loss"]
+    metrics = json.loads((finished / "model" / "metrics.json").read_text())
+    assert metrics[0]["figures"]["fruit accuracy"]["value"] >= 0.8
+
+
+def test_training_teaches_attention_to_find_the_quoted_sentence(finished: Path) -> None:
+    """Attention scaled by 1/sqrt(D) once learned nothing from quotes (training/LOG.md)."""
+    curve = json.loads((finished / "curve.json").read_text())
+    assert curve[-1]["attention"] < 0.5 * curve[0]["attention"]
+
+
+def test_training_resumes_to_the_same_weights(base: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base, epochs=3)
+    whole = Run(recipe, tmp_path / "whole", quiet)
+    whole.train()
+
+    class KilledError(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if line.startswith("epoch 3"):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Run(recipe, tmp_path / "cut", stop).train()
+    said: list[str] = []
+    Run(recipe, tmp_path / "cut", said.append).train()
+    assert "going on after epoch 2" in said
+    one, other = (load_file(tmp_path / k / "checkpoint.safetensors") for k in ("whole", "cut"))
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_training_refuses_to_resume_another_recipe(base: Path, tmp_path: Path) -> None:
+    from whereas.training.fit import Run
+
+    Run(write_recipe(tmp_path, base, epochs=1), tmp_path / "run", quiet).train()
+    with pytest.raises(WhereasError, match="another recipe"):
+        Run(write_recipe(tmp_path, base, epochs=2), tmp_path / "run", quiet).train()
+
+
+def test_training_full_fine_tuning_needs_no_adapter(base: Path, tmp_path: Path) -> None:
+    from whereas.training.fit import Run
+
+    run = Run(write_recipe(tmp_path, base, epochs=1, rank=0), tmp_path / "run", quiet)
+    assert all(p.requires_grad for p in run.network.parameters())
+
+
+def test_training_data_of_one_event_on_both_sides_is_refused(base: Path, tmp_path: Path) -> None:
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base)
+    again = '\n[[data]]\nname = "again"\npath = "toy.jsonl"\n[windows]'
+    recipe.write_text(recipe.read_text().replace("\n[windows]", again, 1))
+    with pytest.raises(WhereasError, match="training and development data"):
+        Run(recipe, tmp_path / "run", quiet)
+
+
+def test_export_decides_like_the_trained_network(finished: Path) -> None:
+    parity = json.loads((finished / "parity.json").read_text())
+    assert parity["flipped_labels"] <= 0.01
+    assert parity["cosine"] >= 0.99
+
+
+def test_export_numpy_heads_equal_torch_heads(finished: Path) -> None:
+    """Same sentence states in, same logits and attention out, to float precision."""
+    import torch
+
+    from whereas.model import Model
+    from whereas.training.export import restore
+    from whereas.training.fit import Run
+    from whereas.training.network import collate, item
+
+    run = Run(finished.parent / "recipe.toml", finished, quiet)
+    restore(run)
+    run.network.eval()
+    model = Model(finished / "model")
+    for n in range(6):
+        one = item(run.tokenizer, toy_example(n), run.taxonomy, model.encoder.spec)
+        with torch.no_grad():
+            output = run.network(collate([one]))
+        states = model.encoder.encode([one.reading])[0]
+        exact = msgspec.structs.replace(states, sentences=output.sentences[0].numpy())
+        logits, attention, support = model.logits(exact)
+        np.testing.assert_allclose(logits, output.logits[0].numpy(), atol=1e-4)
+        np.testing.assert_allclose(attention, output.log_attention[0].exp().numpy(), atol=1e-4)
+        np.testing.assert_allclose(support.sum(0) + model.heads["bias"], logits, atol=1e-5)
+
+
+def test_export_adapter_warm_starts_an_encoder(finished: Path) -> None:
+    from safetensors.numpy import load_file
+
+    checkpoint = load_file(finished / "checkpoint.safetensors")
+    adapter = load_file(finished / "model" / "adapter.safetensors")
+    assert adapter
+    for name, value in adapter.items():
+        np.testing.assert_array_equal(value, checkpoint[f"param/{name}"])
+
+
+def test_release_moves_current_and_refuses_the_same_version(finished: Path, tmp_path: Path) -> None:
+    from whereas.model import sha256
+    from whereas.release import release
+
+    target = release(finished, tmp_path)
+    name, digest = (tmp_path / "CURRENT").read_text().split()
+    assert target == tmp_path / name == tmp_path / "toy-0.0.1"
+    assert digest == sha256(target / "model.json")
+    assert "# toy 0.0.1" in (target / "README.md").read_text()
+    with pytest.raises(WhereasError, match="exists"):
+        release(finished, tmp_path)
+
+
+def test_baseline_tells_the_toy_labels_apart() -> None:
+    from whereas import taxonomy as taxonomies
+    from whereas.calibration import gold
+    from whereas.training import baseline
+
+    taxonomy = taxonomies.parse(TAXONOMY.encode(), "toy")
+    examples = [toy_example(n) for n in range(60)]
+    logits = baseline.logits(examples[:45], examples[45:], taxonomy)
+    right = logits[:, :3].argmax(1) == gold(examples[45:], taxonomy)[:, :3].argmax(1)
+    assert right.mean() >= 0.9

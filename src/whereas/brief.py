@@ -1,0 +1,212 @@
+"""A short brief in which every statement points at its source.
+
+The first statement is put together from the labels and from facts, each cited where it stands; the
+others are sentences of the document, word for word. Nothing else is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from whereas.model import THIN_WORDS, Explanation
+from whereas.records import Brief, BriefSentence, Document, Fact, Label, Span
+from whereas.taxonomy import Taxonomy, readable
+
+MIN_WORDS = 40
+MAX_WORDS = 90
+LEAD_WORDS = 45
+"""The lead may take half of the longest brief; targets beyond that are "others"."""
+
+_SPACE = re.compile(r"\s+")
+_DANGLING = re.compile(
+    r"(?:he|she|it|they|his|her|their|its|this|that|these|those|such|both|also|but|and|however|"
+    r"meanwhile|moreover|in addition|the (?:move|step|measure|decision|action|latter|former)s?)\b",
+    re.IGNORECASE,
+)
+"""Openers whose antecedent stands in a sentence before."""
+
+
+def compose(document: Document, explanation: Explanation, taxonomy: Taxonomy) -> Brief | str:
+    """A brief of 40-90 words, or the reason why there is none.
+
+    None for documents with the irrelevant label, for texts under 40 words, and where what was
+    composed does not pass `faults`.
+    """
+    verdict = explanation.verdict
+    action = verdict.labels[taxonomy.primary.name]
+    assert isinstance(action, Label)
+    if action.label == taxonomy.irrelevant.label:
+        return f"no brief: {taxonomy.primary.name} is {action.label}"
+    words = len(document.text.split())
+    if words < THIN_WORDS:
+        return f"no brief: {words} words are too few"
+    lead = _lead(document, explanation, taxonomy)
+    chosen = _body(document, explanation, taxonomy, MAX_WORDS - _count(lead.text))
+    sentences = [lead, *(BriefSentence(_clean(document.quote(s)), [s]) for s in chosen)]
+    brief = Brief(" ".join(s.text for s in sentences), sentences)
+    if problems := list(faults(brief, document, taxonomy)):
+        return f"no brief: {problems[0]}"
+    return brief
+
+
+def faults(brief: Brief, document: Document, taxonomy: Taxonomy) -> Iterator[str]:
+    """What keeps a brief from being shown, one line each.
+
+    Every statement cites spans inside the document; a quoted sentence equals its span; every number
+    and every capitalised word of the lead stands in a span it cites, but for names of labels.
+    """
+    own = {
+        word.casefold()
+        for axis in taxonomy.axis
+        for name in axis.names
+        for word in name.replace("_", " ").split()
+    }
+    for number, sentence in enumerate(brief.sentences):
+        if not sentence.citations:
+            yield f"statement {number + 1} cites nothing"
+        for span in sentence.citations:
+            if not 0 <= span.start < span.end <= len(document.field(span.field)):
+                yield f"statement {number + 1} cites {span.start}-{span.end}, outside the document"
+        cited = " ".join(document.quote(s) for s in sentence.citations)
+        if number and sentence.text != _clean(cited):
+            yield f"statement {number + 1} is not the sentence it cites"
+        if not number:
+            known = {w.casefold() for w in re.findall(r"\w+", cited)} | own
+            for word in re.findall(r"\w+", sentence.text):
+                special = word[0].isupper() or word[0].isdigit()
+                if special and word.casefold() not in known:
+                    yield f"{word!r} in the lead is not in what it cites"
+    if not brief.sentences[1:]:
+        yield "no sentence of the document carries it"
+
+
+def _lead(document: Document, explanation: Explanation, taxonomy: Taxonomy) -> BriefSentence:
+    """Action and status, then who, whom, under what, why: a missing fact drops its clause."""
+    verdict, sentences = explanation.verdict, explanation.sentences
+    action = verdict.labels[taxonomy.primary.name]
+    assert isinstance(action, Label)
+    citations = list(action.evidence)
+    status = verdict.labels.get("status")
+    head = readable([action.label]).capitalize()
+    if isinstance(status, Label):
+        head += f" ({readable([status.label])})"
+    clauses: list[str] = []
+    for slot, form in (("authority", "by {}"), ("instrument", "under {}")):
+        fact = _nearest(verdict.facts, slot, action.evidence)
+        if fact is not None:
+            clauses.append(form.format(_clean(fact.text)))
+            citations.append(fact.span)
+    targets = [f for f in verdict.facts if f.slot == "target" and _beside(f, action, sentences)]
+    count = _nearest(verdict.facts, "count", action.evidence)
+    named: list[Fact] = []
+    for fact in sorted(targets, key=lambda f: -f.score)[:3]:
+        if sum(_count(f.text) for f in [*named, fact]) <= LEAD_WORDS // 2:
+            named.append(fact)
+    named.sort(key=lambda f: (f.field == "text", f.start))
+    if named:
+        names = ", ".join(_clean(f.text) for f in named)
+        clauses.append(f"concerning {names}" + (" and others" if len(named) < len(targets) else ""))
+        citations += [f.span for f in named]
+    elif count is not None:
+        clauses.append(f"concerning {_clean(count.text)} parties")
+        citations.append(count.span)
+    for axis in taxonomy.axis:
+        found = verdict.labels.get(axis.name)
+        if (
+            axis.name in ("rationales", "background_rationales")
+            and isinstance(found, list)
+            and found
+        ):
+            word = "recalling" if axis.layer == "background" else "over"
+            clauses.append(f"{word} {readable(label.label for label in found)}")
+            citations += [s for label in found for s in label.evidence]
+    text = head + (" " + ", ".join(clauses) if clauses else "") + "."
+    return BriefSentence(text, _distinct(citations))
+
+
+def _body(
+    document: Document, explanation: Explanation, taxonomy: Taxonomy, room: int
+) -> list[Span]:
+    """Sentences in document order: those of the action, of each ground, then what the action's
+    attention ranks next, until the brief has its least length; at most `room` words."""
+    sentences = [s for s in explanation.sentences if s.field == "text"]
+    wanted: list[Span] = []
+    verdict = explanation.verdict
+    for axis in taxonomy.axis:
+        found = verdict.labels.get(axis.name)
+        labels = found if isinstance(found, list) else [found] if found else []
+        if axis.layer == "news" and axis.name != "status":
+            wanted += [span for label in labels for span in label.evidence]
+    chosen: list[Span] = []
+    used = 0
+    evidence = [s for span in wanted for s in sentences if span.field == "text" and _meets(s, span)]
+    ranked = sorted(sentences, key=lambda s: -_weight(explanation, taxonomy, s))
+    for sentence, must in [*((s, True) for s in evidence), *((s, False) for s in ranked)]:
+        words = _count(document.quote(sentence))
+        enough = used >= MIN_WORDS and chosen
+        if sentence in chosen or used + words > room or words < 4 or (enough and not must):
+            continue
+        if _DANGLING.match(document.quote(sentence)) and _before(sentences, sentence) not in chosen:
+            continue
+        if must and len(chosen) >= 3:
+            continue
+        chosen.append(sentence)
+        used += words
+    if not chosen and evidence:
+        # One endless sentence: its deciding words stand for it.
+        chosen = [s for s in _distinct(wanted) if s.field == "text"][:1]
+    return sorted(chosen, key=lambda s: s.start)
+
+
+def _weight(explanation: Explanation, taxonomy: Taxonomy, sentence: Span) -> float:
+    action = explanation.verdict.labels[taxonomy.primary.name]
+    assert isinstance(action, Label)
+    row = explanation.sentences.index(sentence)
+    return explanation.support[taxonomy.primary.name, action.label][row]
+
+
+def _nearest(facts: Sequence[Fact], slot: str, evidence: Sequence[Span]) -> Fact | None:
+    """The fact of a slot closest to the action's words, the more certain one in case of doubt."""
+    found = [f for f in facts if f.slot == slot]
+
+    def distance(fact: Fact) -> tuple[int, float]:
+        gaps = [
+            max(span.start - fact.end, fact.start - span.end, 0)
+            for span in evidence
+            if span.field == fact.field
+        ]
+        return min(gaps, default=10_000) // 200, -fact.score
+
+    return min(found, key=distance, default=None)
+
+
+def _beside(fact: Fact, action: Label, sentences: Sequence[Span]) -> bool:
+    """Whether a fact stands in the title or in a sentence with words of the action. Names elsewhere
+    are often those of earlier measures."""
+    if fact.field == "title":
+        return True
+    return any(
+        _meets(s, fact.span) and any(_meets(s, span) for span in action.evidence) for s in sentences
+    )
+
+
+def _before(sentences: Sequence[Span], sentence: Span) -> Span | None:
+    index = sentences.index(sentence)
+    return sentences[index - 1] if index else None
+
+
+def _meets(a: Span, b: Span) -> bool:
+    return a.field == b.field and a.start < b.end and b.start < a.end
+
+
+def _distinct(spans: Sequence[Span]) -> list[Span]:
+    return list(dict.fromkeys(spans))
+
+
+def _clean(text: str) -> str:
+    return _SPACE.sub(" ", text).strip()
+
+
+def _count(text: str) -> int:
+    return len(text.split())

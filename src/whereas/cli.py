@@ -1,0 +1,292 @@
+"""The command line: a shell of about ten lines a verb around a plain function."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from whereas import __version__
+from whereas.errors import WhereasError
+
+if TYPE_CHECKING:  # rich, numpy and ONNX Runtime wait for the verb that needs them
+    from whereas.model import Model
+    from whereas.records import Document, Outcome, Unreadable
+    from whereas.triage import Settings, Summary
+
+app = typer.Typer(
+    help="Triage of news and filings about restrictive measures: labels, evidence, briefs.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="Folder of a released model.", show_default="the current one"),
+]
+DocumentArgument = Annotated[
+    str, typer.Argument(help="A document, or - for standard input.", metavar="DOC")
+]
+
+
+def main() -> None:
+    app()
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a verb; turns what the user can mend into two lines and exit code 2."""
+
+    @functools.wraps(function)
+    def shell(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except WhereasError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again to go on", file=sys.stderr)  # noqa: T201
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # `whereas triage … | head`
+            sys.stderr.close()
+            raise typer.Exit(DONE) from None
+
+    return app.command()(shell)
+
+
+def _fail(error: WhereasError) -> NoReturn:
+    from whereas.display import clean
+
+    print(f"error: {clean(error.what)}", file=sys.stderr)  # noqa: T201
+    if error.fix:
+        print(f"  fix: {clean(error.fix)}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(WRONG_INPUT) from error
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"whereas {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@verb
+def triage(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, or - for standard input.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder, or file ending in .jsonl, .csv or .parquet."),
+    ] = None,
+    focus: Annotated[
+        list[str] | None,
+        typer.Option(help="Rank by axis=label, e.g. rationales=forced_labor. Repeatable."),
+    ] = None,
+    min_relevance: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out what is below.")
+    ] = 0,
+    top: Annotated[int | None, typer.Option(min=1, help="Keep the best N.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="On standard output: table, jsonl or none.")
+    ] = None,
+    model: ModelOption = None,
+    no_briefs: Annotated[bool, typer.Option("--no-briefs", help="Labels only.")] = False,
+    max_mb: Annotated[int, typer.Option(min=1, help="Larger files are an error.")] = 50,
+) -> None:
+    """Read, label and rank a batch. The same command again goes on where it stopped."""
+    from whereas.triage import Settings, parse_focus
+
+    reader = load_model(model)
+    settings = Settings(
+        focus=tuple(parse_focus(f, reader.taxonomy) for f in focus or []),
+        min_relevance=min_relevance,
+        top=top,
+        briefs=not no_briefs,
+        max_bytes=max_mb * 1_000_000,
+    )
+    summary = triage_batch(paths, reader, settings, output=output, format=format or "table")
+    if summary.ok + summary.review == 0:
+        raise WhereasError(
+            f"nothing could be read: {summary.error} errors" if summary.error else "no documents",
+            "See the reasons above" if summary.error else "Give files, folders or globs",
+        )
+
+
+def triage_batch(
+    paths: list[str], reader: Model, settings: Settings, *, output: Path | None, format: str
+) -> Summary:
+    """Triages paths, writes `output`, prints `format`; progress and counts go to stderr."""
+    from whereas import display, sinks, triage
+    from whereas.brief import compose
+    from whereas.journal import Store
+
+    formats = ("table", "jsonl", "none")
+    if format not in formats:
+        raise WhereasError(f"no format {format!r}", "Formats: " + ", ".join(formats))
+    with Store(output) as store, display.progress() as advance:
+        summary = triage.run(
+            paths,
+            reader,
+            store,
+            settings,
+            compose=lambda d, e: compose(d, e, reader.taxonomy),
+            progress=advance,
+            stdin=sys.stdin.buffer,
+        )
+        advance(None)
+        if summary.restarted:
+            display.console(error=True).print(f"starting anew: {summary.restarted}")
+        if output is not None:
+            made = triage.manifest(summary, reader, settings)
+            sinks.write(
+                output, lambda: triage.ranked(store, settings), reader.taxonomy, manifest=made
+            )
+        if format == "jsonl":
+            sinks.write_jsonl(sys.stdout.buffer, triage.ranked(store, settings), reader.taxonomy)
+        elif format == "table":
+            display.print_ranking(triage.ranked(store, settings), reader.taxonomy)
+    display.print_summary(summary, reader.id, output)
+    return summary
+
+
+@verb
+def explain(
+    document: DocumentArgument,
+    model: ModelOption = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Print the text as read: what offsets count in.")
+    ] = False,
+) -> None:
+    """Show documents with their evidence marked, the scores, and what spoke against."""
+    from whereas import display
+
+    out = display.console()
+    if text:
+        for found in read_documents(document):
+            sys.stdout.write(display.clean_same_length(found.text) + "\n")
+        return
+    reader = load_model(model)
+    for found in read_documents(document):
+        explained, outcome = judge(found, reader)
+        out.print(
+            display.explanation(found, explained, outcome, reader.taxonomy, reader.thresholds)
+        )
+        out.print("")
+
+
+@verb
+def brief(document: DocumentArgument, model: ModelOption = None) -> None:
+    """Write a brief of 40-90 words in which every statement points at its source."""
+    from whereas import display
+    from whereas.brief import compose
+
+    reader = load_model(model)
+    out = display.console()
+    for found in read_documents(document):
+        explained, _ = judge(found, reader)
+        out.print(display.brief(found, compose(found, explained, reader.taxonomy)))
+        out.print("")
+
+
+@verb
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe TOML.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder.")],
+) -> None:
+    """Train a model by a recipe, export it and measure it beside the baseline. Resumes."""
+    from whereas import display, report
+
+    with training():
+        from whereas.training.routine import train as train_model
+    say = display.console(error=True).print
+    results = train_model(recipe, output, say)
+    print(report.markdown(results))  # noqa: T201
+    say(f"model: {output / 'model'}; make it the current one with: whereas release {output}")
+
+
+@verb
+def evaluate(
+    recipe: Annotated[Path, typer.Argument(help="Recipe TOML; its development data is used.")],
+    model: ModelOption = None,
+) -> None:
+    """Measure a model beside the TF-IDF baseline on a recipe's development data."""
+    from whereas import display, report
+
+    with training():
+        from whereas.training.routine import evaluate as evaluate_model
+    folder = model or _current()
+    results = evaluate_model(recipe, folder, display.console(error=True).print)
+    print(report.markdown(results))  # noqa: T201
+
+
+@verb
+def release(run: Annotated[Path, typer.Argument(help="Run folder of `whereas train`.")]) -> None:
+    """Make the model of a finished run the current one."""
+    from whereas.release import release as release_run
+
+    print(release_run(run))  # noqa: T201
+
+
+# ------------------------------------------------------------------ what verbs share
+
+
+def load_model(folder: Path | None) -> Model:
+    from whereas.model import Model
+
+    return Model(folder or _current())
+
+
+def _current() -> Path:
+    from whereas.model import current
+
+    return current()
+
+
+def judge(document: Document, reader: Model) -> tuple[Any, Outcome]:
+    """The explanation and the outcome of one document."""
+    from whereas.triage import outcome
+
+    explained = reader.read([document])[0]
+    return explained, outcome(document, explained, reader.id)
+
+
+def read_documents(path: str) -> Iterator[Document]:
+    """The documents behind one path; raises `WhereasError` at the first that cannot be read."""
+    from whereas import readers
+    from whereas.records import Unreadable
+
+    def fail(bad: Unreadable) -> NoReturn:
+        raise WhereasError(f"{bad.origin}: {bad.reason}", "Give a readable document")
+
+    for source in readers.find([path]):
+        if isinstance(source, Unreadable):
+            fail(source)
+        for found in readers.read(source, stdin=sys.stdin.buffer):
+            if isinstance(found, Unreadable):
+                fail(found)
+            yield found
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Around imports of the train extra: says how to install it when it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise WhereasError(
+            f"training needs {error.name}, which is not installed", "pip install 'whereas[train]'"
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

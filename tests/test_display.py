@@ -1,0 +1,97 @@
+"""What the terminal shows: layout at 80 and 160 columns, nothing hostile."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from whereas import display
+from whereas.records import Brief, BriefSentence, Document, Label, Outcome, Span
+from whereas.sinks import Ranked
+from whereas.taxonomy import Taxonomy
+
+
+def shown(renderable: object, width: int) -> str:
+    out = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
+    out.print(renderable)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def outcome(**fields: object) -> Outcome:
+    given: dict[str, object] = {
+        "id": "1",
+        "source": "inbox/one.txt",
+        "title": "Nine camera makers put on the Entity List",
+        "outcome": "ok",
+        "relevance": 0.97,
+        "labels": {
+            "action": Label("export_control", 0.9),
+            "rationales": [Label("human_rights", 0.9), Label("surveillance", 0.8)],
+            "background_rationales": [Label("forced_labor", 0.7)],
+            "status": Label("announced", 0.9),
+        },
+    }
+    return Outcome(**(given | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_display_ranking_fits_the_terminal(taxonomy: Taxonomy, width: int) -> None:
+    rows = [Ranked(outcome=outcome(title="long title " * 40), rank=1, words="many words " * 60)]
+    text = shown(display.ranking(rows, taxonomy, width), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for needed in ("0.97", "export control", "announced", "human rights", "(forced labor)"):
+        assert needed in " ".join(text.split()) or needed.split()[-1] in text
+
+
+def test_display_ranking_marks_review_and_error(taxonomy: Taxonomy) -> None:
+    rows = [
+        Ranked(outcome=outcome(outcome="review", reason="thin text"), rank=1),
+        Ranked(
+            outcome=outcome(outcome="error", labels={}, relevance=None, reason="encrypted PDF"),
+            rank=None,
+        ),
+    ]
+    text = shown(display.ranking(rows, taxonomy, 160), 160)
+    assert "export control ?" in text
+    assert "encrypted PDF" in text
+    assert "inbox/one.txt" in text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31mred", "[bold]x[/bold]", "a\u202eb", "bell\x07", ":smile:", "\x9b2J"]
+)
+def test_display_hostile_titles_stay_text(taxonomy: Taxonomy, hostile: str) -> None:
+    text = shown(
+        display.ranking([Ranked(outcome=outcome(title=hostile), rank=1)], taxonomy, 160), 160
+    )
+    assert not set(text) & set("\x1b\x07\x9b\u202e")
+    if "[" in hostile and hostile.isprintable():
+        assert hostile in text
+
+
+def test_display_clean_same_length_keeps_offsets() -> None:
+    text = "a\x1bb\u202ec"
+    assert len(display.clean_same_length(text)) == len(text)
+    assert display.clean_same_length(text) == "a b c"
+
+
+def test_display_brief_numbers_its_citations() -> None:
+    document = Document(
+        id="1", title="T", text="Nine firms were listed. Police bought it.", origin="x"
+    )
+    one, two = Span(0, 23), Span(24, 41)
+    brief = Brief(
+        "", [BriefSentence("Lead.", [one, two]), BriefSentence("Police bought it.", [two])]
+    )
+    text = " ".join(shown(display.brief(document, brief), 100).split())
+    assert "Lead. [1,2] Police bought it. [2]" in text
+    assert "[2] 24-41 Police bought it." in text
+
+
+def test_display_brief_gives_the_reason_when_there_is_none() -> None:
+    document = Document(id="1", title="T", text="x", origin="x")
+    assert "too few" in shown(display.brief(document, "no brief: 4 words are too few"), 80)

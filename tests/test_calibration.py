@@ -143,6 +143,15 @@ def test_calibration_threshold_of_a_rare_label_is_that_of_all_together() -> None
     assert c.fit_thresholds(scores, gold, enough=4)[1] < 0.3
 
 
+def test_calibration_threshold_of_a_label_that_is_mostly_wrong_withholds_it() -> None:
+    scores = np.linspace(0.15, 0.9, 40)
+    gold = np.zeros(40)
+    gold[[2, 20]] = 1  # at no threshold a third of what is given is right
+    assert c.fit_thresholds(scores[:, None], gold[:, None]) == [c.WITHHELD]
+    gold[30:] = 1
+    assert c.fit_thresholds(scores[:, None], gold[:, None])[0] < 1
+
+
 def test_calibration_threshold_without_positives_is_a_half() -> None:
     assert c.fit_thresholds(np.array([[0.1], [0.3]]), np.zeros((2, 1))) == [0.5]
 
@@ -158,7 +167,7 @@ def test_calibration_threshold_does_not_follow_a_narrow_peak() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
 def test_calibration_threshold_is_on_the_grid(pairs: list[tuple[float, bool]]) -> None:
     scores, gold = (np.array([[float(p[k])] for p in pairs]) for k in (0, 1))
-    assert c.fit_thresholds(scores, gold)[0] in c.GRID
+    assert c.fit_thresholds(scores, gold)[0] in {*c.GRID, c.WITHHELD}
 
 
 # ------------------------------------------------------------------ review

@@ -21,7 +21,12 @@ if fewer): a label seen five times among hundreds of documents must not get a sl
 REVIEW_TARGET = 0.90
 """Share of right primary labels among documents that are not marked for review."""
 
-GRID = np.round(np.arange(0.20, 0.705, 0.01), 2)
+LEAST_PRECISION = 1 / 3
+"""A label that is wrong more than twice as often as right at every threshold is not given."""
+WITHHELD = 1.01
+"""The threshold of such a label: no probability reaches it."""
+
+GRID = np.round(np.arange(0.10, 0.705, 0.01), 2)
 """Thresholds tried. A label whose best threshold lies outside is miscalibrated, not decisive."""
 
 
@@ -231,7 +236,8 @@ def fit_thresholds(scores: Array, gold: Array, *, enough: int = 15) -> list[floa
         gold: [N, C] of 0 and 1.
 
     F1 is averaged over neighbouring thresholds (five wide) before the best is taken: a peak one
-    document wide is luck.
+    document wide is luck. Only thresholds with a precision of `LEAST_PRECISION` count; where there
+    is none the label is `WITHHELD`.
     """
     pooled = _best(scores.ravel(), gold.ravel())
     return [
@@ -243,12 +249,16 @@ def fit_thresholds(scores: Array, gold: Array, *, enough: int = 15) -> list[floa
 def _best(scores: Array, gold: Array) -> float:
     if not gold.any():
         return 0.5
-    values = []
+    values, precise = [], []
     for threshold in GRID:
         chosen = scores >= threshold
         hits = float((chosen * gold).sum())
         values.append(2 * hits / max(float(chosen.sum() + gold.sum()), 1))
+        precise.append(hits > 0 and hits >= LEAST_PRECISION * float(chosen.sum()))
+    if not any(precise):
+        return WITHHELD
     smooth = np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    smooth[~np.array(precise)] = -1
     best = np.flatnonzero(smooth >= smooth.max() - 1e-12)
     return float(GRID[best[len(best) // 2]])
 

@@ -174,7 +174,11 @@ def _against(
     near = [n for n in rest if scores[n] >= 0.1][:_MAX_AGAINST]
     if axis.kind == "one":
         return [(n, "") for n in near]
-    return [(n, f"  (needs {thresholds[axis.name][axis.names.index(n)]:.2f})") for n in near]
+    needs = {n: thresholds[axis.name][axis.names.index(n)] for n in near}
+    return [
+        (n, "  (withheld: too often wrong)" if needs[n] > 1 else f"  (needs {needs[n]:.2f})")
+        for n in near
+    ]
 
 
 def _strongest(document: Document, explained: Explanation, axis: str, label: str) -> str:

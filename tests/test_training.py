@@ -124,7 +124,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_recipe(folder: Path, base: Path, *, epochs: int = 6, rank: int = 4) -> Path:
+def write_recipe(folder: Path, base: Path, *, epochs: int = 10, rank: int = 4) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "taxonomy.toml").write_text(TAXONOMY)
     lines = [msgspec.json.encode(toy_example(n)).decode() for n in range(60)]

@@ -21,7 +21,7 @@ def logits(train: Sequence[Example], test: Sequence[Example], taxonomy: Taxonomy
 
     Words and word pairs of title and text, sublinear TF, L2 norm; one multinomial regression for an
     axis of one label, one binary regression a label for a set; balanced classes, C = 10 (the best
-    of 1, 3, 10, 30 on the development splits, see training/LOG.md).
+    of 1, 3 and 10 on the development splits, see training/LOG.md).
     """
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), min_df=2, sublinear_tf=True, strip_accents="unicode"

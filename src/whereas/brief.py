@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from whereas.model import THIN_WORDS, Explanation
 from whereas.records import Brief, BriefSentence, Document, Fact, Label, Span
 from whereas.taxonomy import Taxonomy, readable
 
 MIN_WORDS = 40
 MAX_WORDS = 90
+MAX_TARGETS = 3
 LEAD_WORDS = 45
 """The lead may take half of the longest brief; targets beyond that are "others"."""
 
@@ -82,8 +85,12 @@ def faults(brief: Brief, document: Document, taxonomy: Taxonomy) -> Iterator[str
 
 
 def _lead(document: Document, explanation: Explanation, taxonomy: Taxonomy) -> BriefSentence:
-    """Action and status, then who, whom, under what, why: a missing fact drops its clause."""
-    verdict, sentences = explanation.verdict, explanation.sentences
+    """Action and status, then who, whom, under what, why: a missing fact drops its clause.
+
+    Targets stand in a sentence with words of the action, other facts there or in the next one on
+    either side: farther off they are often those of an earlier measure.
+    """
+    verdict = explanation.verdict
     action = verdict.labels[taxonomy.primary.name]
     assert isinstance(action, Label)
     citations = list(action.evidence)
@@ -91,22 +98,27 @@ def _lead(document: Document, explanation: Explanation, taxonomy: Taxonomy) -> B
     head = readable([action.label]).capitalize()
     if isinstance(status, Label):
         head += f" ({readable([status.label])})"
+    beside = _beside(document, explanation, action)
     clauses: list[str] = []
     for slot, form in (("authority", "by {}"), ("instrument", "under {}")):
-        fact = _nearest(verdict.facts, slot, action.evidence)
+        fact = next((f for f, _ in beside if f.slot == slot), None)
         if fact is not None:
             clauses.append(form.format(_clean(fact.text)))
             citations.append(fact.span)
-    targets = [f for f in verdict.facts if f.slot == "target" and _beside(f, action, sentences)]
-    count = _nearest(verdict.facts, "count", action.evidence)
+    targets = [f for f, distance in beside if f.slot == "target" and not distance]
+    count = next((f for f, _ in beside if f.slot == "count"), None)
     named: list[Fact] = []
-    for fact in sorted(targets, key=lambda f: -f.score)[:3]:
+    for fact in targets:
+        again = any(fact.text in f.text or f.text in fact.text for f in named)
+        if again or len(named) == MAX_TARGETS:
+            continue
         if sum(_count(f.text) for f in [*named, fact]) <= LEAD_WORDS // 2:
             named.append(fact)
     named.sort(key=lambda f: (f.field == "text", f.start))
     if named:
+        more = any(not any(t.text in f.text for f in named) for t in targets)
         names = ", ".join(_clean(f.text) for f in named)
-        clauses.append(f"concerning {names}" + (" and others" if len(named) < len(targets) else ""))
+        clauses.append(f"concerning {names}" + (" and others" if more else ""))
         citations += [f.span for f in named]
     elif count is not None:
         clauses.append(f"concerning {_clean(count.text)} parties")
@@ -166,29 +178,29 @@ def _weight(explanation: Explanation, taxonomy: Taxonomy, sentence: Span) -> flo
     return explanation.support[taxonomy.primary.name, action.label][row]
 
 
-def _nearest(facts: Sequence[Fact], slot: str, evidence: Sequence[Span]) -> Fact | None:
-    """The fact of a slot closest to the action's words, the more certain one in case of doubt."""
-    found = [f for f in facts if f.slot == slot]
+def _beside(document: Document, explanation: Explanation, action: Label) -> list[tuple[Fact, int]]:
+    """Facts with a mention in a sentence of the action's words (distance 0) or in the next one on
+    either side (1): nearest first, then the most certain, each moved to that mention.
 
-    def distance(fact: Fact) -> tuple[int, float]:
-        gaps = [
-            max(span.start - fact.end, fact.start - span.end, 0)
-            for span in evidence
-            if span.field == fact.field
-        ]
-        return min(gaps, default=10_000) // 200, -fact.score
-
-    return min(found, key=distance, default=None)
-
-
-def _beside(fact: Fact, action: Label, sentences: Sequence[Span]) -> bool:
-    """Whether a fact stands in the title or in a sentence with words of the action. Names elsewhere
-    are often those of earlier measures."""
-    if fact.field == "title":
-        return True
-    return any(
-        _meets(s, fact.span) and any(_meets(s, span) for span in action.evidence) for s in sentences
-    )
+    What does not look like the name of an authority or a target is left out.
+    """
+    sentences = explanation.sentences
+    own = [k for k, s in enumerate(sentences) if any(_meets(s, e) for e in action.evidence)]
+    found = []
+    for fact in explanation.verdict.facts:
+        if fact.slot in ("authority", "target") and fact.text == fact.text.casefold():
+            continue
+        mentions = []
+        for row, sentence in enumerate(sentences):
+            distance = min((abs(row - k) for k in own), default=2)
+            at = document.field(sentence.field).find(fact.text, sentence.start, sentence.end)
+            if distance <= 1 and at >= 0:
+                mentions.append((distance, at, sentence.field))
+        if mentions:
+            distance, at, field = min(mentions)
+            moved = msgspec.structs.replace(fact, start=at, end=at + len(fact.text), field=field)
+            found.append((moved, distance))
+    return sorted(found, key=lambda pair: (pair[1], -pair[0].score))
 
 
 def _before(sentences: Sequence[Span], sentence: Span) -> Span | None:

@@ -277,3 +277,17 @@ def test_baseline_tells_the_toy_labels_apart() -> None:
     logits = baseline.logits(examples[:45], examples[45:], taxonomy)
     right = logits[:, :3].argmax(1) == gold(examples[45:], taxonomy)[:, :3].argmax(1)
     assert right.mean() >= 0.9
+
+
+def test_training_recipe_of_the_release_trains_on_the_committed_corpus_alone(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whereas import recipe as recipes
+    from whereas.training.fit import gather
+
+    monkeypatch.delenv(recipes.DATA_VARIABLE, raising=False)
+    path = repository / "training/recipes/whereas.toml"
+    said: list[str] = []
+    data = gather(recipes.load(path), path, said.append)
+    assert list(data.train) == list(data.dev) == ["reported"]
+    assert len(said) == 3, "each file that is left out is named"

@@ -61,7 +61,7 @@ def batch(copies: int, folder: Path) -> dict[str, float]:
         "documents": count,
         "seconds": round(seconds, 2),
         "documents_per_second": round(count / seconds, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
+        "peak_mb": round(usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)),
     }
 
 

@@ -162,3 +162,34 @@ def test_brief_faults_find_an_altered_quotation(document: Document, taxonomy: Ta
     altered = BriefSentence("The Commerce Department removed nine", [Span(0, 36)])
     brief = Brief("", [lead, altered])
     assert "statement 2 is not the sentence it cites" in list(faults(brief, document, taxonomy))
+
+
+def test_brief_a_fact_is_cited_where_it_is_a_word_of_its_own(taxonomy: Taxonomy) -> None:
+    """ "two" once cited the middle of "network"."""
+    text = (
+        "Commerce cut the network off on Tuesday, listing two Chinese firms that had sold their "
+        "switches to a prison service. Buyers of the equipment have ninety days to replace it, and "
+        "the department will not grant licences for spare parts after that day, it said in a note."
+    )
+    document = Document(id="1", title="", text=text, origin="x")
+    cuts = sentences.split(text)
+    two = span_of("two", text.replace("network", "nexxxrk"))
+    verdict = Verdict(
+        relevance=0.9,
+        labels={
+            "action": Label("market_ban", 0.9, [span_of("cut the network off", text)]),
+            "secondary_actions": [],
+            "rationales": [],
+            "background_rationales": [],
+            "status": Label("announced", 0.9),
+        },
+        scores={},
+        facts=[Fact(slot="count", value=2, text="two", start=two.start, end=two.end, score=0.9)],
+        doubts=[],
+        background=[],
+    )
+    support = {("action", "market_ban"): [1.0] * len(cuts)}
+    explanation = Explanation(verdict=verdict, sentences=cuts, support=support)
+    lead = written(document, explanation, taxonomy).sentences[0]
+    assert lead.text == "Market ban (announced) concerning two parties."
+    assert two in lead.citations

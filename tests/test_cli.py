@@ -62,7 +62,7 @@ def test_cli_triage_prints_a_ranked_table(inbox: Path, width: int) -> None:
     text = done.stdout
     assert text.index("export control") < text.index("none") < text.index("empty.txt")
     assert "3 documents" in done.stderr
-    assert "1 errors" in done.stderr
+    assert "1 error;" in done.stderr
 
 
 def test_cli_triage_writes_outcomes_in_the_documented_shape(inbox: Path, tmp_path: Path) -> None:
@@ -135,6 +135,23 @@ def test_cli_explain_shows_evidence_scores_and_what_spoke_against(inbox: Path) -
     assert done.returncode == 0, done.stderr
     for needed in ("relevance", "export control", "human rights", "marked:", "Belmarsh Optics"):
         assert needed in done.stdout
+
+
+def test_cli_explain_takes_rows_as_the_table_names_them(inbox: Path) -> None:
+    rows = [{"title": "one", "text": HARVEST}, {"title": "two", "text": LISTED}]
+    (inbox / "feed.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = whereas("explain", inbox / "feed.jsonl#2", inbox / "harvest.txt")
+    assert "two" in done.stdout
+    assert "Late rain" in done.stdout
+    assert whereas("explain", f"{inbox}/feed.jsonl#9").returncode == 2
+
+
+def test_cli_triage_does_not_replace_a_file_of_others(inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("precious")
+    done = whereas("triage", inbox, "-o", tmp_path / "mine.jsonl")
+    assert done.returncode == 2
+    assert "no run of whereas has left it" in done.stderr
+    assert (tmp_path / "mine.jsonl").read_text() == "precious"
 
 
 def test_cli_explain_text_prints_what_offsets_count_in(inbox: Path) -> None:

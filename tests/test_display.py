@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from whereas import display
-from whereas.records import Brief, BriefSentence, Document, Label, Outcome, Span
+from whereas.model import Explanation
+from whereas.records import Brief, BriefSentence, Document, Label, Outcome, Span, Verdict
 from whereas.sinks import Ranked
 from whereas.taxonomy import Taxonomy
 
@@ -71,6 +72,33 @@ def test_display_hostile_titles_stay_text(taxonomy: Taxonomy, hostile: str) -> N
     assert not set(text) & set("\x1b\x07\x9b\u202e")
     if "[" in hostile and hostile.isprintable():
         assert hostile in text
+
+
+def test_display_hostile_names_reasons_and_dates_stay_text(taxonomy: Taxonomy) -> None:
+    """File names, reasons that quote a file's columns, and dates come from strangers too."""
+    bad = "na\x1b]0;pwned\x07me"
+    failed = outcome(outcome="error", labels={}, relevance=None, reason=bad, source=bad, title="")
+    for width in (80, 160):
+        table = display.ranking(
+            [Ranked(outcome=failed), Ranked(outcome=outcome(title="", source=bad), rank=1)],
+            taxonomy,
+            width,
+        )
+        assert not set(shown(table, width)) & set("\x1b\x07")
+    document = Document(id="1", title="", text="x", origin=bad, date=bad)
+    assert not set(shown(display.brief(document, bad), 80)) & set("\x1b\x07")
+    empty: dict[str, Label | list[Label] | None] = {a: [] for a in taxonomy.axis_names}
+    verdict = Verdict(
+        relevance=0.5,
+        labels=empty,
+        scores={a.name: dict.fromkeys(a.names, 0.0) for a in taxonomy.axis},
+        facts=[],
+        doubts=[],
+        background=[],
+    )
+    explained = Explanation(verdict=verdict, sentences=[], support={})
+    page = display.explanation(document, explained, failed, taxonomy, {})
+    assert not set(shown(page, 80)) & set("\x1b\x07")
 
 
 def test_display_clean_same_length_keeps_offsets() -> None:

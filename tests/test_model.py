@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,11 @@ def test_model_reads_nothing_at_all(model: Model) -> None:
     assert verdict.doubts
 
 
+def test_model_reads_a_title_that_has_no_word_pieces(model: Model) -> None:
+    verdict = model.read([Document(id="1", title="\u200b\u200b", text="", origin="x")])[0].verdict
+    assert verdict.doubts
+
+
 def test_model_every_sentence_of_a_long_document_is_read_or_counted(model: Model) -> None:
     text = " ".join(f"Paragraph number {n} says nothing of note about apples." for n in range(3000))
     explained = model.read([Document(id="1", title="", text=text, origin="x")])[0]
@@ -129,6 +135,14 @@ def test_model_refuses_a_cut_off_and_a_missing_file(copy: Path) -> None:
         Model(copy)
     (copy / "encoder.onnx").unlink()
     with pytest.raises(WhereasError, match="missing"):
+        Model(copy)
+
+
+def test_model_refuses_a_manifest_that_leaves_a_file_out(copy: Path) -> None:
+    manifest = json.loads((copy / "model.json").read_text())
+    del manifest["files"]["heads.safetensors"]
+    (copy / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(WhereasError, match=r"no digest for heads\.safetensors"):
         Model(copy)
 
 

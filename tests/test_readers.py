@@ -1108,3 +1108,40 @@ def test_stdin_stays_open() -> None:
     stream = io.BytesIO(BODY.encode())
     assert len(list(read(Source("-", None, None), stdin=stream))) == 1
     assert not stream.closed
+
+
+def test_readers_csv_one_damaged_line_costs_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [
+        "1,one,First text",
+        "2,a\ufffdb,x",
+        "3,\x01\x02\x03\x04\x05,y",
+        "4,four," + "Fourth text " * 20,
+    ]
+    path.write_text("id,title,text\n" + "\n".join(rows) + "\n", "utf-8")
+    found = [r for s in readers.find([str(path)]) for r in readers.read(s)]
+    assert [getattr(r, "id", None) for r in found] == ["1", "2", None, "4"]
+    assert isinstance(found[2], Unreadable)
+    assert found[2].origin.endswith("#3")
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        ("headline,body\nOne,First text\n", "One"),
+        ("title\ttext\nOne\tFirst text\n", "One"),
+        ("From: a@example.org\nTo: b@example.org\nSubject: One\n\nFirst text\n", "One"),
+    ],
+)
+def test_readers_standard_input_tells_tables_and_mail(data: str, title: str) -> None:
+    source = Source("-", None, None)
+    [found] = list(readers.read(source, stdin=io.BytesIO(data.encode())))
+    assert isinstance(found, Document)
+    assert (found.title, found.text) == (title, "First text")
+
+
+def test_readers_standard_input_prose_with_commas_stays_prose() -> None:
+    data = b"Text, as we know it, is prose.\nIt goes on, line by line.\n"
+    [found] = list(readers.read(Source("-", None, None), stdin=io.BytesIO(data)))
+    assert isinstance(found, Document)
+    assert "as we know it" in found.text

@@ -48,6 +48,8 @@ def compose(document: Document, explanation: Explanation, taxonomy: Taxonomy) ->
     chosen = _body(document, explanation, taxonomy, MAX_WORDS - _count(lead.text))
     sentences = [lead, *(BriefSentence(_clean(document.quote(s)), [s]) for s in chosen)]
     brief = Brief(" ".join(s.text for s in sentences), sentences)
+    if (length := _count(brief.text)) < MIN_WORDS:
+        return f"no brief: {length} words of it are worth repeating, fewer than {MIN_WORDS}"
     if problems := list(faults(brief, document, taxonomy)):
         return f"no brief: {problems[0]}"
     return brief
@@ -159,6 +161,8 @@ def _body(
         enough = used >= MIN_WORDS and chosen
         if sentence in chosen or used + words > room or words < 4 or (enough and not must):
             continue
+        if _clean(document.quote(sentence)) in {_clean(document.quote(s)) for s in chosen}:
+            continue
         if _DANGLING.match(document.quote(sentence)) and _before(sentences, sentence) not in chosen:
             continue
         if must and len(chosen) >= 3:
@@ -193,11 +197,14 @@ def _beside(document: Document, explanation: Explanation, action: Label) -> list
         mentions = []
         for row, sentence in enumerate(sentences):
             distance = min((abs(row - k) for k in own), default=2)
-            at = document.field(sentence.field).find(fact.text, sentence.start, sentence.end)
-            if distance <= 1 and at >= 0:
-                mentions.append((distance, at, sentence.field))
+            if distance > 1:
+                continue
+            quote = document.quote(sentence)
+            for match in re.finditer(rf"(?<!\w){re.escape(fact.text)}(?!\w)", quote):
+                at = sentence.start + match.start()
+                mentions.append((distance, at != fact.start, at, sentence.field))
         if mentions:
-            distance, at, field = min(mentions)
+            distance, _, at, field = min(mentions)
             moved = msgspec.structs.replace(fact, start=at, end=at + len(fact.text), field=field)
             found.append((moved, distance))
     return sorted(found, key=lambda pair: (pair[1], -pair[0].score))

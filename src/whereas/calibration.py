@@ -22,7 +22,8 @@ REVIEW_TARGET = 0.90
 """Share of right primary labels among documents that are not marked for review."""
 
 LEAST_PRECISION = 1 / 3
-"""A label that is wrong more than twice as often as right at every threshold is not given."""
+"""A label that is wrong more than twice as often as right at every threshold is not given; labels
+with too few positives for a threshold of their own stand or fall together."""
 WITHHELD = 1.01
 """The threshold of such a label: no probability reaches it."""
 
@@ -132,8 +133,8 @@ def choose(
 
     Axes of one label take the best. Sets take what reaches its threshold, best first, at most
     `max`, never the primary's own label again, and no background ground that is also a ground. An
-    irrelevant document has empty sets, and on other axes of one label the one that the taxonomy
-    gives for it.
+    irrelevant document has empty sets in the news layer, and on other axes of one label the one
+    that the taxonomy gives for it.
     """
     primary = taxonomy.primary
     chosen: dict[str, list[str]] = {
@@ -151,7 +152,8 @@ def choose(
             taken |= set(chosen.get(axis.labels_of, []))
         pairs = zip(axis.names, scores[axis.name], thresholds[axis.name], strict=True)
         found = sorted(((s, n) for n, s, t in pairs if s >= t and n not in taken), reverse=True)
-        chosen[axis.name] = [] if irrelevant else [n for _, n in found][: axis.max]
+        empty = irrelevant and axis.layer == "news"
+        chosen[axis.name] = [] if empty else [n for _, n in found][: axis.max]
     return chosen
 
 

@@ -33,8 +33,11 @@ ModelOption = Annotated[
     Path | None,
     typer.Option("--model", help="Folder of a released model.", show_default="the current one"),
 ]
-DocumentArgument = Annotated[
-    str, typer.Argument(help="A document, or - for standard input.", metavar="DOC")
+DocumentsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Documents, FILE#ROW of a table, or - for standard input.", metavar="DOC..."
+    ),
 ]
 
 
@@ -118,7 +121,7 @@ def triage(
     if summary.ok + summary.review == 0:
         raise WhereasError(
             f"nothing could be read: {summary.error} errors" if summary.error else "no documents",
-            "See the reasons above" if summary.error else "Give files, folders or globs",
+            "Mend what is said above" if summary.error else "Give files, folders or globs",
         )
 
 
@@ -133,6 +136,8 @@ def triage_batch(
     formats = ("table", "jsonl", "none")
     if format not in formats:
         raise WhereasError(f"no format {format!r}", "Formats: " + ", ".join(formats))
+    if output is not None:
+        spare(output)
     with Store(output) as store, display.progress() as advance:
         summary = triage.run(
             paths,
@@ -161,7 +166,7 @@ def triage_batch(
 
 @verb
 def explain(
-    document: DocumentArgument,
+    documents: DocumentsArgument,
     model: ModelOption = None,
     text: Annotated[
         bool, typer.Option("--text", help="Print the text as read: what offsets count in.")
@@ -172,11 +177,11 @@ def explain(
 
     out = display.console()
     if text:
-        for found in read_documents(document):
+        for found in read_documents(documents):
             sys.stdout.write(display.clean_same_length(found.text) + "\n")
         return
     reader = load_model(model)
-    for found in read_documents(document):
+    for found in read_documents(documents):
         explained, outcome = judge(found, reader)
         out.print(
             display.explanation(found, explained, outcome, reader.taxonomy, reader.thresholds)
@@ -185,14 +190,14 @@ def explain(
 
 
 @verb
-def brief(document: DocumentArgument, model: ModelOption = None) -> None:
+def brief(documents: DocumentsArgument, model: ModelOption = None) -> None:
     """Write a brief of 40-90 words in which every statement points at its source."""
     from whereas import display
     from whereas.brief import compose
 
     reader = load_model(model)
     out = display.console()
-    for found in read_documents(document):
+    for found in read_documents(documents):
         explained, _ = judge(found, reader)
         out.print(display.brief(found, compose(found, explained, reader.taxonomy)))
         out.print("")
@@ -260,21 +265,44 @@ def judge(document: Document, reader: Model) -> tuple[Any, Outcome]:
     return explained, outcome(document, explained, reader.id)
 
 
-def read_documents(path: str) -> Iterator[Document]:
-    """The documents behind one path; raises `WhereasError` at the first that cannot be read."""
+def read_documents(paths: list[str]) -> Iterator[Document]:
+    """The documents behind paths, or rows of them (`feed.jsonl#3`, as the table gives it); raises
+    `WhereasError` at the first that cannot be read."""
     from whereas import readers
     from whereas.records import Unreadable
 
-    def fail(bad: Unreadable) -> NoReturn:
-        raise WhereasError(f"{bad.origin}: {bad.reason}", "Give a readable document")
+    def check(found: Document | Unreadable | readers.Source) -> None:
+        if isinstance(found, Unreadable):
+            raise WhereasError(f"{found.origin}: {found.reason}", "Give a readable document")
 
-    for source in readers.find([path]):
-        if isinstance(source, Unreadable):
-            fail(source)
-        for found in readers.read(source, stdin=sys.stdin.buffer):
-            if isinstance(found, Unreadable):
-                fail(found)
-            yield found
+    for path in paths:
+        name, mark, row = path.rpartition("#")
+        whole = not (mark and row.isdigit()) or Path(path).exists()
+        count = 0
+        for source in readers.find([path if whole else name]):
+            check(source)
+            assert isinstance(source, readers.Source)
+            for found in readers.read(source, stdin=sys.stdin.buffer):
+                if whole or found.origin.endswith(f"#{row}"):
+                    check(found)
+                    assert not isinstance(found, Unreadable)
+                    count += 1
+                    yield found
+        if not count:
+            raise WhereasError(f"{path}: there is no such row", "Rows count from 1")
+
+
+def spare(output: Path) -> None:
+    """Raises `WhereasError` when an output would replace files that no run of ours has left."""
+    from whereas import sinks
+    from whereas.journal import journal_path
+
+    found = [path for path in sinks.files(output) if path.exists()]
+    if found and not journal_path(output).exists():
+        raise WhereasError(
+            f"{found[0]} is there, and no run of whereas has left it (no journal beside it)",
+            "Move it away, or give another place with -o",
+        )
 
 
 @contextmanager

@@ -145,8 +145,6 @@ def split(
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """`sha256:` of ids, text digests and labels, whatever the order: the same data, same digest."""
-    lines = sorted(
-        json.dumps([e.id, text_digest(e.text), e.title, e.labels], sort_keys=True) for e in examples
-    )
+    """`sha256:` of all that examples say, whatever their order: the same data, the same digest."""
+    lines = sorted(json.dumps(msgspec.to_builtins(e), sort_keys=True) for e in examples)
     return text_digest("\n".join(lines))

@@ -64,11 +64,11 @@ def ranking(rows: Iterable[Ranked], taxonomy: Taxonomy, width: int) -> Table:
 
 def _cells(row: Ranked, taxonomy: Taxonomy, wide: bool) -> list[RenderableType]:
     outcome = row.outcome
-    title = Text(one_line(outcome.title) or outcome.source, overflow="fold")
+    title = Text(one_line(outcome.title) or one_line(outcome.source), overflow="fold")
     action = outcome.labels.get(taxonomy.primary.name)
     if outcome.outcome == "error" or not isinstance(action, Label):
-        reason = Text(outcome.reason or "", style="red")
-        name = Text(outcome.source, overflow="fold")
+        reason = Text(one_line(outcome.reason or ""), style="red")
+        name = Text(one_line(outcome.source), overflow="fold")
         blank: list[RenderableType] = [Text("-"), Text("-"), Text("error", style="red"), Text("")]
         return [*blank, Text(""), name, reason] if wide else [*blank, Group(name, reason)]
     none = action.label == taxonomy.irrelevant.label
@@ -84,8 +84,7 @@ def _cells(row: Ranked, taxonomy: Taxonomy, wide: bool) -> list[RenderableType]:
     state = readable([status.label]) if isinstance(status, Label) and not none else ""
     relevance = Text(f"{outcome.relevance or 0:.2f}", style=shade)
     title.stylize(shade)
-    words = Text(one_line(row.words), style="dim" if none else "italic")
-    words.truncate(240, overflow="ellipsis")
+    words = Text(_shortened(row.words, 240 if wide else 130), style="dim" if none else "italic")
     rank = Text(str(row.rank or "-"))
     if wide:
         title.truncate(160, overflow="ellipsis")
@@ -93,8 +92,15 @@ def _cells(row: Ranked, taxonomy: Taxonomy, wide: bool) -> list[RenderableType]:
     if state:
         name.append(f"\n{state}", style="not bold")
     title.truncate(100, overflow="ellipsis")
-    words.truncate(140, overflow="ellipsis")
     return [rank, relevance, name, why, Group(title, words) if words.plain else title]
+
+
+def _shortened(words: str, length: int) -> str:
+    """The deciding words in quotation marks, cut to a length."""
+    line = one_line(words)
+    if len(line) > length:
+        line = line[:length].rstrip() + " …"
+    return f"“{line}”" if line else ""
 
 
 def _grounds(outcome: Outcome, taxonomy: Taxonomy, layer: str) -> str:
@@ -117,10 +123,10 @@ def explanation(
     verdict = explained.verdict
     parts: list[RenderableType] = [
         Text(one_line(document.title) or "(no title)", style="bold"),
-        Text(f"{document.origin}  {document.date or ''}", style="dim"),
+        Text(one_line(f"{document.origin}  {document.date or ''}"), style="dim"),
         Text(
             f"relevance {verdict.relevance:.2f}   {outcome.outcome}"
-            + (f": {outcome.reason}" if outcome.reason else "")
+            + (f": {one_line(outcome.reason)}" if outcome.reason else "")
         ),
         Text(""),
         _scores(document, explained, taxonomy, thresholds),
@@ -209,7 +215,8 @@ def _marked(document: Document, explained: Explanation, taxonomy: Taxonomy) -> R
     legend = Text("marked: ", style="dim")
     for name, style in used:
         legend.append(readable([name]), style=f"{style} underline").append("  ")
-    legend.append("dim: recalled, background", style="dim")
+    if explained.verdict.background:
+        legend.append("dim: recalled, background", style="dim")
     return Group(title, Text(""), body, Text(""), legend)
 
 
@@ -221,7 +228,7 @@ def clean_same_length(text: str) -> str:
 def brief(document: Document, written: Brief | str) -> RenderableType:
     """A brief with numbered citations and their places, or the reason why there is none."""
     if isinstance(written, str):
-        return Text(written, style="yellow")
+        return Text(one_line(written), style="yellow")
     numbers: dict[Span, int] = {}
     text = Text()
     for sentence in written.sentences:
@@ -239,7 +246,7 @@ def brief(document: Document, written: Brief | str) -> RenderableType:
         quote = Text(one_line(document.quote(span)))
         quote.truncate(160, overflow="ellipsis")
         sources.add_row(Text(f"[{number}]"), place, quote)
-    heading = Text(one_line(document.title) or document.origin, style="bold")
+    heading = Text(one_line(document.title) or one_line(document.origin), style="bold")
     return Group(heading, Padding(text, (0, 0, 1, 0)), sources)
 
 
@@ -261,17 +268,20 @@ def print_ranking(rows: Iterable[Ranked], taxonomy: Taxonomy) -> None:
 
 
 def print_summary(summary: Summary, model: str, output: Path | None) -> None:
-    """One line on standard error: what came out, how fast, where it is."""
-    rate = (summary.documents - summary.reused) / max(summary.seconds, 1e-9)
-    line = f"{summary.documents} documents: {summary.ok} ok, {summary.review} for review (?), "
-    line += f"{summary.error} errors"
+    """One line on standard error: what came out, how long it took, by which model."""
+    line = f"{_plural(summary.documents, 'document')}: {summary.ok} ok, "
+    line += f"{summary.review} for review (?), {_plural(summary.error, 'error')}"
     if summary.reused:
         line += f"; {summary.reused} were done before"
-    line += f"; {summary.seconds:.1f} s, {rate:.0f} a second; {model}"
+    line += f"; {summary.seconds:.1f} s; {model}"
     out = console(error=True)
     out.print(line)
     if output is not None:
         out.print(f"written to {output}")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 @contextmanager

@@ -81,13 +81,13 @@ class States(msgspec.Struct, frozen=True):
 def cut(tokenizer: Tokenizer, document: Document, spec: WindowSpec) -> Reading:
     """Sentences of a document and the windows that hold them."""
     spans = sentences.split(document.text)
-    title = Span(0, len(document.title), "title") if document.title.strip() else None
     # At most as many sentences as the budget could hold are tokenised: each takes a piece or more.
     limit = spec.budget * spec.pieces
     encodings = tokenizer.encode_batch(
         [document.title, *(document.quote(span) for span in spans[:limit])],
         add_special_tokens=False,
     )
+    title = Span(0, len(document.title), "title") if encodings[0].ids else None
     cls_, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
     longest = min(MAX_TITLE_PIECES, spec.pieces // 2)
     head = [] if title is None else list(encodings[0].ids[:longest])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from whereas import metrics, sentences
 from whereas.calibration import Calibration, calibrate, choose, gold, probabilities
 from whereas.corpus import evidence_for, held_out
+from whereas.errors import WhereasError
 from whereas.model import Model
 from whereas.records import Example, Label, Span
 from whereas.taxonomy import Taxonomy
@@ -53,13 +54,19 @@ def crossfitted(
 
     Thresholds and calibration of a release are fitted on all development documents; measured on
     the same documents they would flatter. So the documents are halved by event (by hash).
+
+    Raises:
+        WhereasError: all documents fall into one half.
     """
     half = np.array([held_out(e.event or e.id, 0.5, "cross-fit") for e in examples])
+    if half.all() or not half.any():
+        raise WhereasError(
+            "too few events to measure on: all of them fall into one half",
+            "Hold out more development documents, of at least some ten events",
+        )
     y = gold(examples, taxonomy)
     fitted = {
-        side: calibrate(taxonomy, logits[half != side], y[half != side])
-        for side in (False, True)
-        if (half == side).any() and (half != side).any()
+        side: calibrate(taxonomy, logits[half != side], y[half != side]) for side in (False, True)
     }
     return [fitted[bool(side)] for side in half]
 
@@ -151,7 +158,8 @@ def evidence_figures(model: Model, examples: Sequence[Example]) -> dict[str, Fig
     """How often the words shown for a rightly given label are the annotator's.
 
     A hit: a shown span overlaps a gold span or lies in its sentence (`evidence hit`). `overlap`:
-    the shown words themselves overlap the quote.
+    the shown words themselves overlap the quote. By the released calibration, which has seen these
+    documents: it decides which labels are given, not which words are shown.
     """
     taxonomy = model.taxonomy
     hits: dict[str, list[tuple[bool, bool]]] = {}
@@ -172,7 +180,7 @@ def evidence_figures(model: Model, examples: Sequence[Example]) -> dict[str, Fig
                 continue
             overlap = any(_meets(a, b) for a in shown for b in spans)
             same = overlap or any(_same_sentence(a, b, cuts) for a in shown for b in spans)
-            kind = axis if axis == taxonomy.primary.name else label if label in CORE else axis
+            kind = label if axis == "rationales" and label in CORE else axis
             hits.setdefault(kind, []).append((same, overlap))
     figures = {}
     for kind, pairs in sorted(hits.items()):

@@ -31,16 +31,17 @@ fifteen sixteen seventeen eighteen nineteen""".split()
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBERS = {word: n for n, word in enumerate(_UNITS)}
 _NUMBERS |= {word: 10 * n for n, word in enumerate(_TENS, 2)}
-_NUMBERS |= {
-    f"{ten}-{unit}": 10 * t + u
-    for t, ten in enumerate(_TENS, 2)
-    for u, unit in enumerate(_UNITS[1:10], 1)
-}
-_NUMBERS["dozen"] = 12
-_DIGITS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d+)(?![\d.,]*\d)")
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
+_DIGITS = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 _CONTENT = re.compile(r"\w\w|\d")
-_CUT_OFF = re.compile(r"(?:^| )(?:of|the|a|an|and|or|for|in|on|to|by|with)$", re.IGNORECASE)
-"""How a span ends whose rest the head missed."""
+_SMALL = "of|the|a|an|and|or|for|in|on|to|by|with|s"
+_CUT_OFF = re.compile(rf"^(?:{_SMALL})\b(?! \d)|(?:^|\W)(?:{_SMALL})$", re.I)
+"""How a span begins or ends whose rest the head missed."""
+_GENERIC = re.compile(
+    r"(?:the )?(?:list|act|order|rule|law|section|article|title|part|regulations?|program)s?$",
+    re.IGNORECASE,
+)
+"""What names no instrument and cites nothing by itself."""
 _APOSTROPHES = "'’"
 _OPENING = tuple("$£€§(\"“‘'")
 _CLOSING = tuple(" ,;:-–—\n")
@@ -63,7 +64,7 @@ def extract(document: Document, states: States, heads: Mapping[str, Floats]) -> 
         raw = Span(int(states.start[a]), int(states.end[b - 1]), sentence.field)
         span = _balanced(document, whole_words(document, raw, sentence))
         text = document.quote(span)
-        if not _CONTENT.search(text) or _CUT_OFF.search(text):
+        if not _CONTENT.search(text) or _CUT_OFF.search(text) or _GENERIC.match(text):
             continue
         fact = Fact(
             slot=SLOTS[slot],
@@ -120,15 +121,26 @@ def _begins_anew(document: Document, states: States, tags: Array, t: int, slot: 
 
 
 def value(slot: str, text: str) -> str | int:
-    """The integer a `count` states in digits or in words up to ninety-nine; else the text."""
+    """The integer that a `count` states in digits or English words; the text where it states none,
+    and of every other slot."""
     if slot != "count":
         return text
-    if digits := _DIGITS.search(text):
-        return int(digits.group(1).replace(",", ""))
-    for word in re.findall(r"[a-z-]+", text.casefold()):
-        if word in _NUMBERS:
-            return _NUMBERS[word]
-    return text
+    total, current, seen = 0, 0, False
+    for token in re.findall(r"\d[\d,.]*|[a-z]+", text.casefold()):
+        digits = _DIGITS.fullmatch(token.rstrip(".,"))
+        if token[0].isdigit() and not digits:
+            return text
+        if digits or token in _NUMBERS:
+            current += int(digits.group().replace(",", "")) if digits else _NUMBERS[token]
+            seen = True
+        elif token in _SCALES:
+            current = max(current, 1) * _SCALES[token]
+            seen = True
+            if _SCALES[token] >= 1000:
+                total, current = total + current, 0
+        elif seen and token != "and":
+            break
+    return total + current if seen else text
 
 
 def whole_words(document: Document, span: Span, within: Span) -> Span:

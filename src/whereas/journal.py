@@ -18,7 +18,7 @@ from whereas.readers import Source
 from whereas.records import Outcome, Unreadable
 from whereas.sinks import Ranked
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the journal. Raise it with every change of its tables or of the fingerprints from `triage`."""
 
 _TABLES = """

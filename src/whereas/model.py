@@ -20,6 +20,14 @@ from whereas.facts import whole_words
 from whereas.records import Document, Label, Labels, Span, Verdict
 
 FORMAT = 1
+FILES = (
+    "encoder.onnx",
+    "heads.safetensors",
+    "adapter.safetensors",
+    "tokenizer.json",
+    "taxonomy.toml",
+)
+"""What a model folder holds besides its manifest, figures and card."""
 SECOND_SENTENCE = 0.25
 """A further evidence sentence is shown from this attention on (a share of 1 over the document)."""
 MAX_EVIDENCE = 2
@@ -116,6 +124,11 @@ def read_card(folder: Path) -> Card:
             f"{folder} has model format {card.format}; this version reads {FORMAT}",
             "Update whereas or choose another model",
         )
+    unlisted = [name for name in FILES if name not in card.files]
+    if unlisted:
+        raise WhereasError(
+            f"{manifest} gives no digest for {', '.join(unlisted)}", "Install the model again"
+        )
     for name, digest in card.files.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -151,8 +164,8 @@ class Model:
 
     def read(self, documents: Sequence[Document]) -> list[Explanation]:
         """Verdicts of documents, in order, with the sentences they rest on."""
-        states = self.encoder.encode([self.encoder.cut(d) for d in documents])
-        return [self._judge(d, s) for d, s in zip(documents, states, strict=True)]
+        # One at a time: the states of a long filing take 25 MB, those of a batch would add up.
+        return [self._judge(d, self.encoder.encode([self.encoder.cut(d)])[0]) for d in documents]
 
     def logits(self, states: States) -> tuple[Floats, Floats, Floats]:
         """Logits [C], attention [S, C] over sentences and what each sentence adds [S, C]."""

@@ -107,8 +107,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     `relevance` is 1 - p(action = none), calibrated, in [0, 1]. `scores` holds every label of every
     axis with its calibrated probability; `labels` only those that pass their threshold.
-    `background` lists the sentences (index into the model's sentence list) that carry
-    background-layer grounds. `doubts` says why the document should be looked at by a person.
+    `background` lists the sentences that carry background-layer grounds. `doubts` says why a person
+    should look at the document.
     """
 
     relevance: float

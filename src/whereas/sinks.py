@@ -159,6 +159,8 @@ def write(
                     file.write(pretty + b"\n")
                 else:
                     FORMATS[path.suffix.lower()](file, records(), taxonomy)
+                file.flush()
+                os.fsync(file.fileno())
     except OSError as error:
         raise WhereasError(
             f"cannot write {output}: {error.strerror or error}",
@@ -169,7 +171,7 @@ def write(
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the name `path` once it is complete and on disk, or leaves no trace.
+    """A file that takes the name `path` at the end, or leaves no trace.
 
     Its name is fixed, so that a killed run leaves one at most, and the next run replaces it.
     """
@@ -178,8 +180,6 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with part.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from whereas.readers.inputs import UNPACKED_FACTOR, Feed, Input, UnreadableError
 from whereas.readers.pages import read_email, read_html, read_markdown, read_text
 from whereas.readers.printed import read_docx, read_pdf
 from whereas.readers.register import read_register_xml
-from whereas.readers.rows import WRAPPERS, read_csv, read_json, read_jsonl, read_parquet
+from whereas.readers.rows import WRAPPERS, is_table, read_csv, read_json, read_jsonl, read_parquet
 from whereas.records import Document, Unreadable
 
 __all__ = ["Source", "find", "read"]
@@ -68,6 +68,14 @@ NO_DOCUMENTS = re.compile(
 )
 """In a folder, files of these suffixes are passed over without a word. Every other file is either
 read or reported, so that nothing which might be a document goes missing in silence."""
+
+
+_MAIL = re.compile(
+    r"(?:(?:return-path|received|delivered-to|mime-version|message-id|from|to|subject|date"
+    r"|content-type|x-[\w-]+|dkim-signature): .*\n(?:[ \t].*\n)*){3}",
+    re.I,
+)
+"""Three header fields in a row: an e-mail. One or two may open a memo."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -266,4 +274,6 @@ def _sniffed(head: bytes) -> str:
         except (ValueError, RecursionError):
             return ".json"
         return ".json" if any(isinstance(first.get(name), list) for name in WRAPPERS) else ".jsonl"
-    return ".txt"
+    if _MAIL.match(start):
+        return ".eml"
+    return ".csv" if is_table(start) else ".txt"

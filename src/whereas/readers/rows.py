@@ -162,6 +162,13 @@ def read_csv(source: Input) -> Iterator[Document | Unreadable]:
             cells = next(table)
         except StopIteration:
             return
+        except UnreadableError as error:
+            if record.oversized:
+                raise
+            number += 1
+            yield Unreadable(origin=f"{source.origin}#{number}", reason=f"bad row: {error}")
+            table = csv.reader(record, delimiter=delimiter, strict=True)  # the old one is mid-row
+            continue
         except csv.Error as error:
             cells = _cells(record.lines[0], delimiter) if len(record.lines) == 1 else []
             if len(cells) != len(header):
@@ -219,6 +226,18 @@ def read_parquet(source: Input) -> Iterator[Document | Unreadable]:
 # ------------------------------------------------------------------ columns and values
 
 
+def is_table(start: str) -> bool:
+    """Whether text begins with a CSV header: a title or text column among two or more, every one of
+    them a short name, and a second line with as many cells."""
+    first, _, rest = start.partition("\n")
+    delimiter = max(",;\t|", key=lambda mark: _fit(_cells(first, mark)))
+    header = _cells(first, delimiter)
+    wanted = {*ALIASES["title"], *ALIASES["text"]}
+    named = any(_column(name) in wanted for name in header)
+    short = all(re.fullmatch(r"[\w -]{1,30}", name.strip()) for name in header)
+    return len(header) > 1 and named and short and delimiter in rest
+
+
 class _Record:
     """Feeds lines to the csv module and remembers those of the current record; bounds it."""
 
@@ -227,6 +246,7 @@ class _Record:
         self._feed = source.lines()
         self._max = source.max_bytes
         self._size = 0
+        self.oversized = False
 
     def start(self) -> None:
         self.lines.clear()
@@ -242,6 +262,7 @@ class _Record:
         self.lines.append(line)
         self._size += len(line)
         if self._size > self._max:
+            self.oversized = True
             raise UnreadableError(f"a row is larger than {self._max:,} bytes: a quote left open?")
         return line
 

@@ -16,8 +16,13 @@ ABSENT = -12.0
 """Logit of a label that the training data never shows."""
 
 
-def logits(train: Sequence[Example], test: Sequence[Example], taxonomy: Taxonomy) -> np.ndarray:
-    """Logits [N, C] of `test`.
+def logits(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    taxonomy: Taxonomy,
+    weight: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Logits [N, C] of `test`; `weight` is that of each training example (1 without).
 
     Words and word pairs of title and text, sublinear TF, L2 norm; one multinomial regression for an
     axis of one label, one binary regression a label for a set; balanced classes, C = 10 (the best
@@ -33,7 +38,7 @@ def logits(train: Sequence[Example], test: Sequence[Example], taxonomy: Taxonomy
     for axis in taxonomy.axis:
         part = parts(taxonomy)[axis.name]
         if axis.kind == "one":
-            model = _regression().fit(x, y[:, part].argmax(1))
+            model = _regression().fit(x, y[:, part].argmax(1), sample_weight=weight)
             scores = model.decision_function(z)
             if scores.ndim == 1:
                 scores = np.stack([-scores, scores], 1)
@@ -41,7 +46,9 @@ def logits(train: Sequence[Example], test: Sequence[Example], taxonomy: Taxonomy
             continue
         for column in range(part.start, part.stop):
             if 0 < y[:, column].sum() < len(y):
-                result[:, column] = _regression().fit(x, y[:, column]).decision_function(z)
+                result[:, column] = (
+                    _regression().fit(x, y[:, column], sample_weight=weight).decision_function(z)
+                )
     return result
 
 

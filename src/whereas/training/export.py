@@ -20,19 +20,12 @@ from torch import nn
 from whereas import __version__
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
-from whereas.model import FORMAT, Card, Model, sha256
+from whereas.model import FILES, FORMAT, Card, Model, sha256
 from whereas.taxonomy import Taxonomy
 from whereas.training.fit import Run, predict
 from whereas.training.network import item
 
 OPSET = 17
-FILES = (
-    "encoder.onnx",
-    "heads.safetensors",
-    "adapter.safetensors",
-    "tokenizer.json",
-    "taxonomy.toml",
-)
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):

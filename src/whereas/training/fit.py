@@ -33,12 +33,14 @@ Progress = Callable[[str], None]
 
 class Corpus(msgspec.Struct, frozen=True, kw_only=True):
     """The data of a run: `train` by data name (sampled files whole), `dev` by data name, and the
-    digest and size of each. `taxonomy_toml` is what `taxonomy` was read from."""
+    digest and size of each. `weights` is what an example of a training file counts in an epoch, on
+    average. `taxonomy_toml` is what `taxonomy` was read from."""
 
     taxonomy: Taxonomy
     taxonomy_toml: bytes
     train: dict[str, list[Example]]
     dev: dict[str, list[Example]]
+    weights: dict[str, float]
     digests: dict[str, dict[str, Any]]
 
 
@@ -47,7 +49,13 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
     if recipe.taxonomy is None:
         toml = taxonomies.default_toml()
     else:
-        toml = (path.parent / recipe.taxonomy).read_bytes()
+        try:
+            toml = (path.parent / recipe.taxonomy).read_bytes()
+        except OSError as error:
+            raise WhereasError(
+                f"cannot read {path.parent / recipe.taxonomy}: {error.strerror}",
+                "The taxonomy's path is relative to the recipe",
+            ) from error
     taxonomy = taxonomies.parse(toml, recipe.taxonomy or "taxonomy.toml")
     train: dict[str, list[Example]] = {}
     dev: dict[str, list[Example]] = {}
@@ -65,28 +73,42 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
             train[data.name], dev[data.name] = corpus.split(examples, data.holdout)
         else:
             (train if data.role == "train" else dev)[data.name] = examples
-        for part, found in (("train", train), ("dev", dev)):
-            if data.name in found:
-                digests[f"{data.name}/{part}"] = {
-                    "documents": len(found[data.name]),
-                    "digest": corpus.digest(found[data.name]),
-                }
     _keep_apart(train, dev)
+    for part, found in (("train", train), ("dev", dev)):
+        for name, examples in found.items():
+            digests[f"{name}/{part}"] = {
+                "documents": len(examples),
+                "digest": corpus.digest(examples),
+            }
     if not train or not dev:
         raise WhereasError(
             "the recipe finds no training or no development data", "Check its [[data]] sections"
         )
-    return Corpus(taxonomy=taxonomy, taxonomy_toml=toml, train=train, dev=dev, digests=digests)
+    weights = {
+        d.name: d.weight
+        * min(d.sample or len(train[d.name]), len(train[d.name]))
+        / len(train[d.name])
+        for d in recipe.data
+        if train.get(d.name)
+    }
+    return Corpus(
+        taxonomy=taxonomy,
+        taxonomy_toml=toml,
+        train=train,
+        dev=dev,
+        weights=weights,
+        digests=digests,
+    )
 
 
 def _keep_apart(train: dict[str, list[Example]], dev: dict[str, list[Example]]) -> None:
     held = {e.event for group in dev.values() for e in group if e.event}
     held |= {e.id for group in dev.values() for e in group}
     for name, group in train.items():
-        leak = [e.id for e in group if e.id in held or e.event in held]
-        if leak and name.startswith("presumed"):
-            train[name] = [e for e in group if e.id not in set(leak)]
-        elif leak:
+        # Presumed ones come from the same source as real ones and are cheap: left out, not refused.
+        train[name] = [e for e in group if e.confidence != "presumed" or e.id not in held]
+        leak = [e.id for e in train[name] if e.id in held or e.event in held]
+        if leak:
             raise WhereasError(
                 f"{leak[0]} ({len(leak)} in all) is in training and development data",
                 "Documents of one event belong on one side",

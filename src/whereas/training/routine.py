@@ -59,9 +59,10 @@ def measure(data: Corpus, model: Model) -> list[Result]:
     dev = [e for group in data.dev.values() for e in group]
     where = [name for name, group in data.dev.items() for _ in group]
     train_examples = [e for group in data.train.values() for e in group]
+    weight = [data.weights[name] for name, group in data.train.items() for _ in group]
     systems = {
         model.id: logits_of(model, dev),
-        "TF-IDF + logistic regression": baseline.logits(train_examples, dev, data.taxonomy),
+        "TF-IDF + logistic regression": baseline.logits(train_examples, dev, data.taxonomy, weight),
     }
     results = []
     for system, logits in systems.items():

@@ -193,3 +193,14 @@ def test_cli_interrupt_exits_with_130(inbox: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 130
+
+
+@pytest.mark.parametrize("verb", ["triage", "explain", "brief"])
+def test_cli_a_closed_pipe_is_no_failure(inbox: Path, verb: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "whereas.cli", verb, str(inbox / "listed.txt")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

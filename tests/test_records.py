@@ -167,3 +167,9 @@ def test_records_example_becomes_its_document(make_example: Any) -> None:
         "2031-04-02",
         "corpus.jsonl#1",
     )
+
+
+def test_records_spans_meet_where_they_share_a_code_point() -> None:
+    assert Span(0, 5).meets(Span(4, 9))
+    assert not Span(0, 5).meets(Span(5, 9))
+    assert not Span(0, 5).meets(Span(0, 5, "title"))

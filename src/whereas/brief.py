@@ -154,7 +154,7 @@ def _body(
             wanted += [span for label in labels for span in label.evidence]
     chosen: list[Span] = []
     used = 0
-    evidence = [s for span in wanted for s in sentences if span.field == "text" and _meets(s, span)]
+    evidence = [s for span in wanted for s in sentences if span.field == "text" and s.meets(span)]
     ranked = sorted(sentences, key=lambda s: -_weight(explanation, taxonomy, s))
     for sentence, must in [*((s, True) for s in evidence), *((s, False) for s in ranked)]:
         words = _count(document.quote(sentence))
@@ -189,7 +189,7 @@ def _beside(document: Document, explanation: Explanation, action: Label) -> list
     What does not look like the name of an authority or a target is left out.
     """
     sentences = explanation.sentences
-    own = [k for k, s in enumerate(sentences) if any(_meets(s, e) for e in action.evidence)]
+    own = [k for k, s in enumerate(sentences) if any(s.meets(e) for e in action.evidence)]
     found = []
     for fact in explanation.verdict.facts:
         if fact.slot in ("authority", "target") and fact.text == fact.text.casefold():
@@ -213,10 +213,6 @@ def _beside(document: Document, explanation: Explanation, action: Label) -> list
 def _before(sentences: Sequence[Span], sentence: Span) -> Span | None:
     index = sentences.index(sentence)
     return sentences[index - 1] if index else None
-
-
-def _meets(a: Span, b: Span) -> bool:
-    return a.field == b.field and a.start < b.end and b.start < a.end
 
 
 def _distinct(spans: Sequence[Span]) -> list[Span]:

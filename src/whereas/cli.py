@@ -60,6 +60,10 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:  # `whereas triage … | head`
             sys.stderr.close()
             raise typer.Exit(DONE) from None
+        except SystemExit as stop:  # how rich takes a closed pipe
+            if stop.code != 1:
+                raise
+            raise typer.Exit(DONE) from None
 
     return app.command()(shell)
 

@@ -178,7 +178,7 @@ def evidence_figures(model: Model, examples: Sequence[Example]) -> dict[str, Fig
             )
             if not shown or axis == "status":
                 continue
-            overlap = any(_meets(a, b) for a in shown for b in spans)
+            overlap = any(a.meets(b) for a in shown for b in spans)
             same = overlap or any(_same_sentence(a, b, cuts) for a in shown for b in spans)
             kind = label if axis == "rationales" and label in CORE else axis
             hits.setdefault(kind, []).append((same, overlap))
@@ -210,11 +210,7 @@ def _interval(statistic: Callable[[Any], float | None], events: Sequence[str], n
     return Figure(value=interval.value, n=n, low=interval.low, high=interval.high)
 
 
-def _meets(a: Span, b: Span) -> bool:
-    return a.field == b.field and a.start < b.end and b.start < a.end
-
-
 def _same_sentence(a: Span, b: Span, cuts: Sequence[Span]) -> bool:
     if a.field != b.field:
         return False
-    return a.field == "title" or any(_meets(a, c) and _meets(b, c) for c in cuts)
+    return a.field == "title" or any(a.meets(c) and b.meets(c) for c in cuts)

@@ -23,6 +23,10 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
     end: int
     field: Field = "text"
 
+    def meets(self, other: Span) -> bool:
+        """Whether two spans share a code point."""
+        return self.field == other.field and self.start < other.end and other.start < self.end
+
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """One document as read.

@@ -108,10 +108,8 @@ def label_figures(
             def macro(
                 rows: Any, truth: Array = truth, guess: Array = guess, often: Any = often
             ) -> float | None:
-                values = [
-                    metrics.f1(*_counts(truth[rows, k], guess[rows, k]))
-                    for k in np.flatnonzero(often)
-                ]
+                counts = metrics.counts(truth[rows][:, often], guess[rows][:, often])
+                values = [metrics.f1(*map(int, label)) for label in zip(*counts, strict=True)]
                 known = [v for v in values if v is not None]
                 return float(np.mean(known)) if known else None
 
@@ -197,12 +195,10 @@ def logits_of(model: Model, examples: Sequence[Example]) -> Array:
     return np.stack([model.logits(s)[0] for s in model.encoder.encode(readings)])
 
 
-def _counts(truth: Any, guess: Any) -> tuple[int, int, int]:
-    return int((truth & guess).sum()), int((~truth & guess).sum()), int((truth & ~guess).sum())
-
-
 def _f1(truth: Any, guess: Any, n: int) -> Figure:
-    return Figure(value=metrics.f1(*_counts(truth, guess)), n=n)
+    """Micro-averaged over the columns."""
+    tp, fp, fn = (int(each.sum()) for each in metrics.counts(truth, guess))
+    return Figure(value=metrics.f1(tp, fp, fn), n=n)
 
 
 def _interval(statistic: Callable[[Any], float | None], events: Sequence[str], n: int) -> Figure:

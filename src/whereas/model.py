@@ -187,14 +187,17 @@ class Model:
         taxonomy, calibration = self.taxonomy, self.card.calibration
         scores = {k: v[0] for k, v in probabilities(taxonomy, logits[None], calibration).items()}
         chosen = choose(taxonomy, scores, calibration.thresholds)
+        irrelevant = chosen[taxonomy.primary.name] == [taxonomy.irrelevant.label]
         labels: Labels = {}
         for axis in taxonomy.axis:
+            # That a document is about something else has no words of its own.
+            bare = irrelevant and axis.layer == "news"
             found = []
             for name in chosen[axis.name]:
                 score = round(float(scores[axis.name][axis.names.index(name)]), 4)
-                spans = self._evidence(document, states, attention, self._place[axis.name, name])
-                irrelevant = chosen[taxonomy.primary.name] == [taxonomy.irrelevant.label]
-                found.append(Label(name, score, [] if irrelevant else spans))
+                column = self._place[axis.name, name]
+                spans = [] if bare else self._evidence(document, states, attention, column)
+                found.append(Label(name, score, spans))
             labels[axis.name] = (found[0] if found else None) if axis.kind == "one" else found
         primary = taxonomy.primary
         p_none = float(scores[primary.name][primary.names.index(taxonomy.irrelevant.label)])

@@ -124,7 +124,6 @@ class Run:
 
     def __init__(self, recipe_path: Path, folder: Path, say: Progress) -> None:
         self.recipe = recipes.load(recipe_path)
-        self.recipe_path = recipe_path
         self.folder = folder
         self.say = say
         self.corpus = gather(self.recipe, recipe_path, say)

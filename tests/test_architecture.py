@@ -26,6 +26,7 @@ FLOORS = {
     "corpus": 2,
     "readers": 2,
     "exchange": 2,
+    "lint": 3,
     "encoder": 3,
     "facts": 4,
     "sinks": 4,

@@ -111,21 +111,34 @@ def test_recipe_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_recipe_data_lies_beside_the_recipe() -> None:
     data = Data(name="mine", path="../corpus/mine.jsonl")
-    assert recipes.locate(data, Path("/lab/recipes/small.toml")) == Path("/lab/corpus/mine.jsonl")
+    assert recipes.locate(data, Path("/lab/recipes/a.toml")) == [Path("/lab/corpus/mine.jsonl")]
 
 
-def test_recipe_data_outside_is_none_when_the_variable_is_unset(
+def test_recipe_data_may_be_a_glob_of_files_in_order(tmp_path: Path) -> None:
+    for name in ("b-2.jsonl", "b-1.jsonl", "c.jsonl"):
+        (tmp_path / name).touch()
+    data = Data(name="mine", path="b-*.jsonl")
+    found = recipes.locate(data, tmp_path / "a.toml")
+    assert [path.name for path in found] == ["b-1.jsonl", "b-2.jsonl"]
+
+
+def test_recipe_glob_without_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WhereasError, match=r"data mine: no file like .*d-\*\.jsonl"):
+        recipes.locate(Data(name="mine", path="d-*.jsonl"), tmp_path / "a.toml")
+
+
+def test_recipe_data_outside_is_left_out_when_the_variable_is_unset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("WHEREAS_DATA", raising=False)
     data = Data(name="far", path="$WHEREAS_DATA/far.jsonl")
-    assert recipes.locate(data, Path("small.toml")) is None
+    assert recipes.locate(data, Path("small.toml")) == []
 
 
 def test_recipe_data_outside_lies_under_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEREAS_DATA", "/elsewhere")
     data = Data(name="far", path="$WHEREAS_DATA/deep/far.jsonl")
-    assert recipes.locate(data, Path("small.toml")) == Path("/elsewhere/deep/far.jsonl")
+    assert recipes.locate(data, Path("small.toml")) == [Path("/elsewhere/deep/far.jsonl")]
 
 
 def test_recipe_data_under_another_variable_is_refused() -> None:

@@ -196,6 +196,42 @@ def test_training_refuses_to_resume_another_recipe(base: Path, tmp_path: Path) -
         Run(write_recipe(tmp_path, base, epochs=2), tmp_path / "run", quiet).train()
 
 
+def test_training_goes_on_when_only_development_data_changed(base: Path, tmp_path: Path) -> None:
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base, epochs=1)
+    Run(recipe, tmp_path / "run", quiet).train()
+    (tmp_path / "more.jsonl").write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(toy_example(1), id="more", event="more"))
+    )
+    more = '\n[[data]]\nname = "more"\npath = "more.jsonl"\nrole = "{}"\n[windows]'
+    text = recipe.read_text()
+    recipe.write_text(text.replace("\n[windows]", more.format("dev"), 1))
+    said: list[str] = []
+    Run(recipe, tmp_path / "run", said.append).train()
+    assert said == ["going on after epoch 1"]
+    recipe.write_text(text.replace("\n[windows]", more.format("train"), 1))
+    with pytest.raises(WhereasError, match="another recipe or other data"):
+        Run(recipe, tmp_path / "run", quiet).train()
+
+
+def test_training_role_holdout_takes_the_development_split_alone(
+    base: Path, tmp_path: Path
+) -> None:
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base)
+    split = Run(recipe, tmp_path / "run", quiet).corpus
+    other = [msgspec.structs.replace(toy_example(n), id=f"o{n}", event=None) for n in range(3)]
+    (tmp_path / "other.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, other)))
+    text = recipe.read_text().replace('role = "split"', 'role = "holdout"', 1)
+    more = '\n[[data]]\nname = "other"\npath = "other.jsonl"\n[windows]'
+    recipe.write_text(text.replace("\n[windows]", more, 1))
+    held = Run(recipe, tmp_path / "other", quiet).corpus
+    assert held.dev == split.dev
+    assert list(held.train) == ["other"]
+
+
 def test_training_full_fine_tuning_needs_no_adapter(base: Path, tmp_path: Path) -> None:
     from whereas.training.fit import Run
 

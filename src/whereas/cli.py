@@ -27,7 +27,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130
+labels = typer.Typer(help="Labelled data: check it before it teaches.", no_args_is_help=True)
+app.add_typer(labels, name="label")
+
+DONE, BREACH, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 ModelOption = Annotated[
     Path | None,
@@ -45,7 +48,7 @@ def main() -> None:
     app()
 
 
-def verb(function: Callable[..., None]) -> Callable[..., None]:
+def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
     """Registers a verb; turns what the user can mend into two lines and exit code 2."""
 
     @functools.wraps(function)
@@ -65,7 +68,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise
             raise typer.Exit(DONE) from None
 
-    return app.command()(shell)
+    return group.command()(shell)
 
 
 def _fail(error: WhereasError) -> NoReturn:
@@ -244,6 +247,31 @@ def release(run: Annotated[Path, typer.Argument(help="Run folder of `whereas tra
     from whereas.release import release as release_run
 
     print(release_run(run))  # noqa: T201
+
+
+def lint(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Labelled JSONL files, or a folder with a lint.toml.")
+    ],
+) -> None:
+    """Check labelled data: labels, spans, duplicates, splits, quotas, diversity, agreement."""
+    from whereas import display
+    from whereas import lint as linting
+    from whereas import taxonomy as taxonomies
+
+    with training():
+        import datasketch  # noqa: F401
+    report = linting.inspect(paths, taxonomies.load())
+    display.console().print(display.lint_report(report))
+    for breach in report.breaches:
+        print(f"breach: {display.one_line(breach)}", file=sys.stderr)  # noqa: T201
+    if report.breaches:
+        print(f"{len(report.breaches)} breaches", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(BREACH)
+    print(f"{report.documents:,} documents, no breach", file=sys.stderr)  # noqa: T201
+
+
+verb(lint, labels)
 
 
 # ------------------------------------------------------------------ what verbs share

@@ -19,7 +19,11 @@ def read(path: Path) -> list[Example]:
 
     Raises `WhereasError` naming file and line when a line is not a labelled document.
     """
-    examples = []
+    return [example for _, example in numbered(path)]
+
+
+def numbered(path: Path) -> Iterator[tuple[int, Example]]:
+    """The examples of a file with their line numbers, from 1; raises as `read`."""
     decoder = msgspec.json.Decoder(Example)
     try:
         with path.open("rb") as lines:
@@ -27,7 +31,7 @@ def read(path: Path) -> list[Example]:
                 if not line.strip():
                     continue
                 try:
-                    examples.append(decoder.decode(line))
+                    yield number, decoder.decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise WhereasError(
                         f"{path}:{number} is not a labelled document: {error}",
@@ -35,7 +39,6 @@ def read(path: Path) -> list[Example]:
                     ) from error
     except OSError as error:
         raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
-    return examples
 
 
 def problems(examples: Iterable[Example], taxonomy: Taxonomy) -> Iterator[str]:

@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from whereas.lint import Report
 from whereas.model import Explanation
 from whereas.records import Brief, Document, Label, Outcome, Span
 from whereas.sinks import Ranked
@@ -278,6 +279,29 @@ def print_summary(summary: Summary, model: str, output: Path | None) -> None:
     out.print(line)
     if output is not None:
         out.print(f"written to {output}")
+
+
+def lint_report(report: Report) -> Group:
+    """The tables of a lint, rows that break a rule in red and marked."""
+    parts: list[RenderableType] = []
+    for found in report.tables:
+        table = Table(
+            box=None, pad_edge=False, header_style="dim", title=Text(found.title, "bold"),
+            title_justify="left",
+        )  # fmt: skip
+        for k, column in enumerate(found.columns):
+            numeric = bool(found.rows) and all(
+                r[k][:1].isdigit() or r[k] == "–" for r in found.rows
+            )
+            table.add_column(Text(column), justify="right" if numeric else "left")
+        for k, row in enumerate(found.rows):
+            bad = k in found.bad
+            cells = [Text(one_line(cell), "red" if bad else "") for cell in row]
+            if bad:
+                cells[-1].append(" ✗")
+            table.add_row(*cells)
+        parts += [table, Text("")]
+    return Group(*parts)
 
 
 def _plural(count: int, noun: str) -> str:

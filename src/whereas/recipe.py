@@ -15,17 +15,18 @@ DATA_VARIABLE = "WHEREAS_DATA"
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of labelled examples and its part in the training.
+    """Labelled examples and their part in the training.
 
-    `path` is relative to the recipe, or starts with `$WHEREAS_DATA/` for data that does not come
-    with the repository; such a file is left out when the variable is not set. `role` `split` holds
-    out `holdout` of its events as its development split. `sample` > 0 draws that many examples
-    anew for every epoch. `weight` multiplies the loss of each example.
+    `path` is relative to the recipe and may be a glob; or it starts with `$WHEREAS_DATA/` for data
+    that does not come with the repository and is left out when the variable is not set. `role`
+    `split` holds out `holdout` of its events as its development split; `holdout` takes nothing but
+    that split. `sample` > 0 draws that many examples anew for every epoch. `weight` multiplies the
+    loss of each example.
     """
 
     name: str
     path: str
-    role: Literal["train", "dev", "split"] = "train"
+    role: Literal["train", "dev", "split", "holdout"] = "train"
     holdout: float = 0.0
     sample: int = 0
     weight: float = 1.0
@@ -110,14 +111,24 @@ def _valid_keys(message: str) -> str:
     return "Keys of a recipe: " + ", ".join(Recipe.__struct_fields__)
 
 
-def locate(data: Data, recipe_path: Path) -> Path | None:
-    """Where a data file lies; None when it is outside the repository and no place was given."""
-    if not data.path.startswith("$"):
-        return (recipe_path.parent / data.path).resolve()
-    variable, _, rest = data.path[1:].partition("/")
-    if variable != DATA_VARIABLE:
-        raise WhereasError(
-            f"data {data.name}: unknown variable ${variable}", f"Only ${DATA_VARIABLE} is known"
-        )
-    root = os.environ.get(DATA_VARIABLE)
-    return Path(root) / rest if root else None
+def locate(data: Data, recipe_path: Path) -> list[Path]:
+    """The files of a data entry, sorted; none when they are outside the repository and no place
+    was given. Raises `WhereasError` when a glob finds nothing."""
+    root, rest = recipe_path.parent, data.path
+    if data.path.startswith("$"):
+        variable, _, rest = data.path[1:].partition("/")
+        if variable != DATA_VARIABLE:
+            raise WhereasError(
+                f"data {data.name}: unknown variable ${variable}", f"Only ${DATA_VARIABLE} is known"
+            )
+        place = os.environ.get(DATA_VARIABLE)
+        if not place:
+            return []
+        root = Path(place)
+    path = root / rest
+    if "*" not in path.name:
+        return [path.resolve()]
+    found = sorted(path.parent.resolve().glob(path.name))
+    if not found:
+        raise WhereasError(f"data {data.name}: no file like {path}", "Check the path")
+    return found

@@ -61,16 +61,22 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
     dev: dict[str, list[Example]] = {}
     digests: dict[str, dict[str, Any]] = {}
     for data in recipe.data:
-        place = recipes.locate(data, path)
-        if place is None:
+        places = recipes.locate(data, path)
+        if not places:
             say(f"left out {data.name}: ${recipes.DATA_VARIABLE} is not set")
             continue
-        examples = corpus.read(place)
+        examples = [e for place in places for e in corpus.read(place)]
         faults = list(corpus.problems(examples, taxonomy))
         if faults:
-            raise WhereasError(f"{place}: {faults[0]} ({len(faults)} problems)", "Mend the labels")
-        if data.role == "split":
-            train[data.name], dev[data.name] = corpus.split(examples, data.holdout)
+            raise WhereasError(
+                f"{data.name} ({data.path}): {faults[0]} ({len(faults)} problems)",
+                "Mend the labels; whereas label lint shows them all",
+            )
+        if data.role in ("split", "holdout"):
+            kept, out = corpus.split(examples, data.holdout)
+            dev[data.name] = out
+            if data.role == "split":
+                train[data.name] = kept
         else:
             (train if data.role == "train" else dev)[data.name] = examples
     _keep_apart(train, dev)
@@ -289,10 +295,8 @@ class Run:
 
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
-        if (
-            state["recipe"] != msgspec.to_builtins(self.recipe)
-            or state["data"] != self.corpus.digests
-        ):
+        ours = {"recipe": msgspec.to_builtins(self.recipe), "data": self.corpus.digests}
+        if _what_trains(state) != _what_trains(ours):
             raise WhereasError(
                 f"{self.folder} holds a run of another recipe or other data",
                 "Give a new folder with -o",
@@ -314,6 +318,14 @@ class Run:
         temporary = self.folder / f".{name}.tmp"
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
         os.replace(temporary, self.folder / name)
+
+
+def _what_trains(state: dict[str, Any]) -> dict[str, Any]:
+    """What weights depend on, of a checkpoint's state: not the data they are measured on."""
+    recipe = state["recipe"]
+    data = [d for d in recipe["data"] if d["role"] in ("train", "split")]
+    digests = {name: found for name, found in state["data"].items() if name.endswith("/train")}
+    return {"recipe": {**recipe, "data": data}, "data": digests}
 
 
 def _rate(step: int, total: int, warmup: float) -> float:

@@ -122,6 +122,7 @@ def label_figures(
     for name in CORE:
         if name in labels.get("rationales", {}):
             figures[f"{name} F1"] = labels["rationales"][name]
+    figures.update(_kept_apart(taxonomy, examples, chosen))
     primary = taxonomy.primary
     relevant = np.array([e.one(primary.name) != taxonomy.irrelevant.label for e in examples])
     relevance = np.array(
@@ -150,6 +151,28 @@ def label_figures(
         figures=figures,
         labels=labels,
     )
+
+
+def _kept_apart(
+    taxonomy: Taxonomy, examples: Sequence[Example], chosen: Sequence[dict[str, list[str]]]
+) -> dict[str, Figure]:
+    """Share of the labels that a document only recalls that are not given as those of its news."""
+    figures = {}
+    for axis in taxonomy.axis:
+        if axis.layer != "background" or axis.labels_of is None:
+            continue
+        pairs = [
+            (name, name not in given[axis.labels_of])
+            for example, given in zip(examples, chosen, strict=True)
+            for name in example.many(axis.name)
+            if name not in example.many(axis.labels_of)
+        ]
+        for name in ("", *(c for c in CORE if c in axis.names)):
+            apart = [kept for label, kept in pairs if name in ("", label)]
+            figures[f"recalled {name or axis.labels_of} kept apart"] = Figure(
+                value=float(np.mean(apart)) if apart else None, n=len(apart)
+            )
+    return figures
 
 
 def evidence_figures(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:

@@ -15,6 +15,8 @@ HEADLINE = (
     "forced_labor F1",
     "rationales micro-F1",
     "background_rationales micro-F1",
+    "recalled rationales kept apart",
+    "recalled forced_labor kept apart",
     "secondary_actions micro-F1",
     "status macro-F1",
     "status accuracy",

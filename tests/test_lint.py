@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,6 +357,7 @@ def test_lint_command_checks_single_files_without_rules(tmp_path: Path, quoted: 
     done = CliRunner().invoke(app, ["label", "lint", str(path)])
     assert done.exit_code == 0, done.output
     assert "Quotas" not in done.output
+    assert re.search(r"rationales +surveillance +1 +100\.0%", done.output)
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,10 @@ def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:
         *duplicate_breaches(found, rules.near_duplicate),
         *split_breaches(found, rules),
     ]
-    tables = [split_table(found, taxonomy)]
-    if rules.quota:
+    tables = [file_table(found)]
+    if not rules.quota:
+        tables.append(label_table(examples, taxonomy))
+    else:
         table, broken = quota_table(examples, rules.quota, taxonomy)
         tables.append(table)
         breaches += broken
@@ -334,8 +336,8 @@ def split_breaches(found: Sequence[Located], rules: Rules) -> Iterator[str]:
         yield f"gold was changed: {digest} instead of {rules.gold_digest}"
 
 
-def split_table(found: Sequence[Located], taxonomy: Taxonomy) -> Table:
-    """Documents by file."""
+def file_table(found: Sequence[Located]) -> Table:
+    """Documents, events and words of each file."""
     files: dict[str, list[Example]] = defaultdict(list)
     for item in found:
         name = item.where.partition(":")[0] + (" (gold)" if item.gold else "")
@@ -356,6 +358,19 @@ def split_table(found: Sequence[Located], taxonomy: Taxonomy) -> Table:
         )
     columns = ["file", "documents", "events", "words", "median", "unsure", "briefs"]
     return Table(title="Files", columns=columns, rows=rows)
+
+
+def label_table(examples: Sequence[Example], taxonomy: Taxonomy) -> Table:
+    """Documents of each label that is there."""
+    rows = []
+    for axis in taxonomy.axis:
+        counted = Counter(label for e in examples for label in e.many(axis.name))
+        rows += [
+            [axis.name, name, f"{counted[name]:,}", f"{counted[name] / len(examples):.1%}"]
+            for name in axis.names
+            if counted[name]
+        ]
+    return Table(title="Labels", columns=["axis", "label", "documents", "share"], rows=rows)
 
 
 # ------------------------------------------------------------------ quotas

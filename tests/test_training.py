@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from whereas import taxonomy as taxonomies
 from whereas.errors import WhereasError
 from whereas.records import Example, Span
+from whereas.taxonomy import Taxonomy
 
 pytestmark = pytest.mark.train
 
@@ -327,3 +330,195 @@ def test_training_recipe_of_the_release_trains_on_the_committed_corpus_alone(
     data = gather(recipes.load(path), path, said.append)
     assert list(data.train) == list(data.dev) == ["reported"]
     assert len(said) == 3, "each file that is left out is named"
+
+
+# ------------------------------------------------------------------ retraining
+
+
+PLUM = TAXONOMY.replace('pear = "', 'plum = "the new one"\npear = "')
+
+
+def added(folder: Path, numbers: range, change: dict[int, dict[str, Any]] | None = None) -> Path:
+    """Toy examples of other events as a file of new labels, some of them with other labels."""
+    lines = []
+    for n in numbers:
+        example = msgspec.structs.replace(toy_example(n), id=f"new-{n}", event=f"new-{n}")
+        if n in (change or {}):
+            labels = example.labels | (change or {})[n]
+            example = msgspec.structs.replace(example, labels=labels, evidence={})
+        lines.append(msgspec.json.encode(example))
+    path = folder / "new.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "whereas"
+
+
+def test_retraining_adopted_heads_are_the_released_ones(taxonomy: Taxonomy) -> None:
+    """Also where labels of one axis share what those of another learned."""
+    import torch
+    from torch import nn
+
+    from whereas.training.network import Network
+
+    one, other = (Network(nn.Identity(), 8, taxonomy, dropout=0.1) for _ in range(2))
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.normal_()
+    assert other.adopt(one.heads(), taxonomy, taxonomy) == []
+    for name, value in one.heads().items():
+        torch.testing.assert_close(other.heads()[name], value, msg=name)
+
+
+def test_retraining_new_labels_begin_untrained_and_are_named(taxonomy: Taxonomy) -> None:
+    from torch import nn
+
+    from whereas.training.network import Network
+
+    axis = taxonomy["rationales"]
+    fewer = {k: v for k, v in axis.labels.items() if k != "cyber"}
+    older = msgspec.structs.replace(
+        taxonomy,
+        axis=[
+            msgspec.structs.replace(a, labels=fewer) if "rationales" in a.name else a
+            for a in taxonomy.axis
+        ],
+    )
+    one = Network(nn.Identity(), 8, older, dropout=0.1)
+    other = Network(nn.Identity(), 8, taxonomy, dropout=0.1)
+    new = other.adopt(one.heads(), taxonomy, older)
+    assert new == ["rationales=cyber", "background_rationales=cyber"]
+
+
+def test_retraining_cached_states_give_the_released_logits(finished: Path, cache: Path) -> None:
+    from whereas.evaluation import logits_of
+    from whereas.model import Model
+    from whereas.training import heads
+
+    model = Model(finished / "model")
+    examples = [toy_example(n) for n in range(9)]
+    said: list[str] = []
+    for _ in range(2):
+        reads = heads.read(model, model.taxonomy, {"toy": examples}, {}, 1.0, said.append)
+        network, _ = heads.new_network(model, model.taxonomy, 0.1)
+        found = heads.logits(network, reads["toy"])
+        np.testing.assert_allclose(found, logits_of(model, examples), atol=0.02)
+    assert said == ["reading toy: 0/9"], "the second time states come from the cache"
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_retraining_damaged_cache_is_computed_anew(finished: Path, cache: Path) -> None:
+    from whereas.model import Model
+    from whereas.training import heads
+
+    model = Model(finished / "model")
+    for _ in range(2):
+        reads = heads.read(model, model.taxonomy, {"t": [toy_example(1)]}, {}, 1.0, quiet)
+        [path] = cache.iterdir()
+        path.write_bytes(path.read_bytes()[:100])
+    assert len(reads["t"][0].states) > 0
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_retraining_learns_a_new_label_and_keeps_the_old_ones(
+    finished: Path, base: Path, tmp_path: Path, cache: Path, fast: bool
+) -> None:
+    from whereas.model import Model, sha256
+    from whereas.training.routine import train
+
+    recipe = write_recipe(tmp_path, base)
+    recipe.write_text(recipe.read_text().replace("[fit]", "[fit]\nwarm_epochs = 6\nwarm_rate = 1"))
+    (tmp_path / "taxonomy.toml").write_text(PLUM)
+    plums = {n: {"fruit": "plum"} for n in range(100, 160) if n % 3 == 0}
+    new = added(tmp_path, range(100, 160), plums)
+    new.write_text(new.read_text().replace("apples", "quince"))
+    run = tmp_path / "run"
+    results = train(recipe, run, quiet, parent=finished / "model", add=[new], fast=fast)
+    parent, child = Model(finished / "model"), Model(run / "model")
+    assert child.card.parent == parent.id
+    assert child.card.version.startswith("0.0.1+")
+    assert (sha256(run / "model" / "encoder.onnx") == parent.card.files["encoder.onnx"]) == fast
+    by = {(r.system, r.data): r for r in results}
+    assert by[child.id, "new"].labels["fruit"]["plum"].value == 1.0
+    assert by[parent.id, "new"].labels["fruit"]["plum"].value == 0.0
+    old = [by[m.id, "toy"].figures["fruit accuracy"].value or 0 for m in (child, parent)]
+    assert old[0] >= old[1] - 0.1
+
+
+def test_retraining_planted_label_errors_are_suspected(
+    finished: Path, base: Path, tmp_path: Path, cache: Path
+) -> None:
+    from whereas.training import routine
+
+    wrong = {103: {"fruit": "none", "rationales": []}, 110: {"fruit": "apple"}}
+    new = added(tmp_path, range(100, 130), wrong)
+    plan = routine.plan(
+        write_recipe(tmp_path, base),
+        tmp_path / "run",
+        quiet,
+        parent=finished / "model",
+        add=[new],
+    )
+    suspects = next(t for t in plan.tables if t.title.startswith("Suspected"))
+    found = {row[0] for row in suspects.rows if row[1] == "fruit"}
+    assert {f"new-{n}" for n in wrong} <= found
+    assert len(found) <= 4
+    assert plan.minutes is not None
+    assert plan.minutes > 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_retraining_same_text_with_other_labels_is_a_contradiction(
+    base: Path, tmp_path: Path
+) -> None:
+    from whereas.training import routine
+
+    lines = [msgspec.structs.replace(toy_example(n), id=f"n{n}") for n in (1, 2)]
+    lines[0] = msgspec.structs.replace(lines[0], labels=lines[0].labels | {"fruit": "apple"})
+    path = tmp_path / "new.jsonl"
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    plan = routine.plan(
+        write_recipe(tmp_path, base), tmp_path / "run", quiet, add=[path], timed=False
+    )
+    assert "n1 has the text of toy-1, but other labels: fruit" in plan.warnings
+    assert not [w for w in plan.warnings if w.startswith("n2 has")]
+
+
+def test_retraining_shift_table_names_labels_of_another_share(taxonomy: Taxonomy) -> None:
+    from whereas.training.review import shift_table
+
+    old = [toy_example(n) for n in range(60)]
+    toys = taxonomies.parse(TAXONOMY.encode(), "toy")
+    table = shift_table([e for e in old if e.one("fruit") == "pear"], old, toys)
+    assert ["fruit", "pear", "20", "100.0%", "33.3%"] in table.rows
+    assert shift_table(old[:30], old, toys).rows == []
+
+
+def test_retraining_fast_path_needs_a_model_to_start_from(base: Path, tmp_path: Path) -> None:
+    from whereas.training.routine import train
+
+    with pytest.raises(WhereasError, match="refits a released model"):
+        train(write_recipe(tmp_path, base), tmp_path / "run", quiet, fast=True)
+
+
+def test_retraining_two_files_of_one_name_are_refused(base: Path, tmp_path: Path) -> None:
+    from whereas.training.routine import plan
+
+    recipe = write_recipe(tmp_path, base)
+    with pytest.raises(WhereasError, match="data named 'toy' already"):
+        plan(recipe, tmp_path / "run", quiet, add=[tmp_path / "toy.jsonl"], timed=False)
+
+
+def test_retraining_other_rank_than_the_parent_is_refused(
+    finished: Path, base: Path, tmp_path: Path
+) -> None:
+    from whereas.model import Model
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base, rank=8)
+    with pytest.raises(WhereasError, match="fine-tuned otherwise"):
+        Run(recipe, tmp_path / "run", quiet, parent=Model(finished / "model"))

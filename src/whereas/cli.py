@@ -214,14 +214,39 @@ def brief(documents: DocumentsArgument, model: ModelOption = None) -> None:
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe TOML.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder.")],
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Start from a released model: its folder, or CURRENT."),
+    ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(help="More labelled JSONL, beside the recipe's. Repeatable."),
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Refit the heads of --from only: a minute, no encoder.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look through new labels, say what it costs, stop.")
+    ] = False,
 ) -> None:
-    """Train a model by a recipe, export it and measure it beside the baseline. Resumes."""
+    """Train a model by a recipe, or retrain one on new labels; export and measure it. Resumes."""
     from whereas import display, report
 
     with training():
-        from whereas.training.routine import train as train_model
+        from whereas.training import routine
     say = display.console(error=True).print
-    results = train_model(recipe, output, say)
+    parent = _current() if start == "CURRENT" else Path(start) if start else None
+    added = tuple(add or ())
+    if dry_run or (added and not fast):
+        plan = routine.plan(recipe, output, say, parent=parent, add=added, fast=fast, timed=dry_run)
+        display.console(error=not dry_run).print(display.tables(plan.tables))
+        for warning in plan.warnings:
+            say(f"warning: {display.one_line(warning)}")
+        if plan.minutes is not None:
+            say(f"about {plan.minutes:.0f} minutes of training on this machine")
+    if dry_run:
+        return
+    results = routine.train(recipe, output, say, parent=parent, add=added, fast=fast)
     print(report.markdown(results))  # noqa: T201
     say(f"model: {output / 'model'}; make it the current one with: whereas release {output}")
 
@@ -262,7 +287,7 @@ def lint(
     with training():
         import datasketch  # noqa: F401
     report = linting.inspect(paths, taxonomies.load())
-    display.console().print(display.lint_report(report))
+    display.console().print(display.tables(report.tables))
     for breach in report.breaches:
         print(f"breach: {display.one_line(breach)}", file=sys.stderr)  # noqa: T201
     if report.breaches:

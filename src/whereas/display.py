@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from whereas.lint import Report
+from whereas import lint
 from whereas.model import Explanation
 from whereas.records import Brief, Document, Label, Outcome, Span
 from whereas.sinks import Ranked
@@ -281,10 +281,10 @@ def print_summary(summary: Summary, model: str, output: Path | None) -> None:
         out.print(f"written to {output}")
 
 
-def lint_report(report: Report) -> Group:
-    """The tables of a lint, rows that break a rule in red and marked."""
+def tables(tables: Sequence[lint.Table]) -> Group:
+    """Tables one below the other, rows that break a rule in red and marked."""
     parts: list[RenderableType] = []
-    for found in report.tables:
+    for found in tables:
         table = Table(
             box=None, pad_edge=False, header_style="dim", title=Text(found.title, "bold"),
             title_justify="left",

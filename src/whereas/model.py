@@ -45,7 +45,8 @@ gave 2.0, 2.0 and 2.7."""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """`model.json`. `files` maps each file of the folder to the sha256 of its bytes."""
+    """`model.json`. `files` maps each file of the folder to the sha256 of its bytes; `parent` is
+    the id of the model that training started from."""
 
     format: int
     name: str
@@ -60,6 +61,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     environment: dict[str, str] = {}
     trained_at: str = ""
+    parent: str | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +47,9 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     of readings without their title; `unsure_weight` multiplies the loss of unsure examples.
     `precision` is what the encoder computes in while training; bf16 pays only where the processor
     has bf16 matrix units. `dropout` is that of the heads, `encoder_dropout` that of the encoder's
-    hidden states (its attention has none: on CPU that alone would cost a third of the speed)."""
+    hidden states (its attention has none: on CPU that alone would cost a third of the speed).
+    A run that starts from a released model takes `warm_epochs` and learning rates times
+    `warm_rate`."""
 
     seed: int = 13
     epochs: int
@@ -62,6 +65,8 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     title_dropout: float = 0.15
     unsure_weight: float = 0.7
     label_smoothing: float = 0.0
+    warm_epochs: int = 2
+    warm_rate: float = 0.4
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +114,34 @@ def _valid_keys(message: str) -> str:
         if f"$.{name}" in message:
             return f"Keys of {name}: " + ", ".join(section.__struct_fields__)
     return "Keys of a recipe: " + ", ".join(Recipe.__struct_fields__)
+
+
+ADDED_HOLDOUT = 0.2
+"""Share of added events that is held out, to see whether a new model is better on them."""
+
+
+def with_data(recipe: Recipe, add: Sequence[Path]) -> Recipe:
+    """The recipe with more labelled files, each split by event. Raises `WhereasError` when two
+    files would have one name."""
+    data = list(recipe.data)
+    for path in add:
+        name = path.stem
+        if any(d.name == name for d in data):
+            raise WhereasError(f"there is data named {name!r} already", f"Rename {path}")
+        place = str(path.resolve())
+        data.append(Data(name=name, path=place, role="split", holdout=ADDED_HOLDOUT))
+    return msgspec.structs.replace(recipe, data=data)
+
+
+def warm(recipe: Recipe) -> Recipe:
+    """The recipe of a run that starts from a released model."""
+    fit = msgspec.structs.replace(
+        recipe.fit,
+        epochs=recipe.fit.warm_epochs,
+        encoder_rate=recipe.fit.encoder_rate * recipe.fit.warm_rate,
+        head_rate=recipe.fit.head_rate * recipe.fit.warm_rate,
+    )
+    return msgspec.structs.replace(recipe, fit=fit)
 
 
 def locate(data: Data, recipe_path: Path) -> list[Path]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import time
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from whereas import __version__
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
 from whereas.model import FILES, FORMAT, Card, Model, sha256
+from whereas.recipe import Recipe
 from whereas.taxonomy import Taxonomy
-from whereas.training.fit import Run, predict
+from whereas.training.fit import Corpus, Run, predict
 from whereas.training.network import item
 
 OPSET = 17
@@ -156,26 +158,58 @@ def _encoder_to_onnx(run: Run, path: Path) -> None:
 
 
 def _manifest(run: Run, folder: Path, calibration: Calibration) -> None:
-    recipe = run.recipe
-    card = Card(
-        format=FORMAT,
-        name=recipe.name,
-        version=recipe.version,
-        base={"name": recipe.base, "sha256": sha256(run.base / "model.safetensors")},
+    manifest(
+        folder,
+        recipe=run.recipe,
+        version=retrained(run.parent, run.corpus) if run.parent else run.recipe.version,
+        base={"name": run.recipe.base, "sha256": sha256(run.base / "model.safetensors")},
         windows=_spec(run),
         width=run.network.norm.normalized_shape[0],
         calibration=calibration,
-        recipe=msgspec.to_builtins(recipe),
         data=run.corpus.digests,
+        parent=run.parent,
+    )
+
+
+def manifest(
+    folder: Path,
+    *,
+    recipe: Recipe,
+    version: str,
+    base: dict[str, str],
+    windows: WindowSpec,
+    width: int,
+    calibration: Calibration,
+    data: dict[str, Any],
+    parent: Model | None,
+) -> None:
+    """Writes `model.json` over the other files of a model folder."""
+    card = Card(
+        format=FORMAT,
+        name=recipe.name,
+        version=version,
+        base=base,
+        windows=windows,
+        width=width,
+        calibration=calibration,
+        recipe=msgspec.to_builtins(recipe),
+        data=data,
         code=_code(),
         files={name: sha256(folder / name) for name in FILES},
         trained_at=time.strftime("%Y-%m-%d"),
         environment={
             "whereas": __version__,
-            **{p: version(p) for p in ("torch", "transformers", "onnxruntime", "numpy")},
+            **{p: installed(p) for p in ("torch", "transformers", "onnxruntime", "numpy")},
         },
+        parent=parent.id if parent else None,
     )
     write_json(folder / "model.json", msgspec.to_builtins(card))
+
+
+def retrained(parent: Model, data: Corpus) -> str:
+    """The version of a model retrained from another: the parent's, and a digest of the data."""
+    digests = json.dumps(data.digests, sort_keys=True).encode()
+    return f"{parent.card.version.partition('+')[0]}+{hashlib.sha256(digests).hexdigest()[:8]}"
 
 
 def _code() -> str:

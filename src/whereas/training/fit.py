@@ -22,6 +22,7 @@ from whereas import recipe as recipes
 from whereas import taxonomy as taxonomies
 from whereas.encoder import WindowSpec
 from whereas.errors import WhereasError
+from whereas.model import Model
 from whereas.recipe import Recipe
 from whereas.records import Example
 from whereas.taxonomy import Taxonomy
@@ -80,6 +81,7 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
         else:
             (train if data.role == "train" else dev)[data.name] = examples
     _keep_apart(train, dev)
+    train, dev = ({n: g for n, g in part.items() if g} for part in (train, dev))
     for part, found in (("train", train), ("dev", dev)):
         for name, examples in found.items():
             digests[f"{name}/{part}"] = {
@@ -128,8 +130,20 @@ class Run:
     in an epoch (order, sample, title dropout, dropout) is seeded by (seed, epoch).
     """
 
-    def __init__(self, recipe_path: Path, folder: Path, say: Progress) -> None:
-        self.recipe = recipes.load(recipe_path)
+    def __init__(
+        self,
+        recipe_path: Path,
+        folder: Path,
+        say: Progress,
+        *,
+        parent: Model | None = None,
+        add: Sequence[Path] = (),
+    ) -> None:
+        """`parent` is a released model to start from, `add` more files of labelled examples."""
+        self.recipe = recipes.with_data(recipes.load(recipe_path), add)
+        if parent:
+            self.recipe = recipes.warm(self.recipe)
+        self.parent = parent
         self.folder = folder
         self.say = say
         self.corpus = gather(self.recipe, recipe_path, say)
@@ -149,7 +163,24 @@ class Run:
             dropout=fit.dropout,
             bf16=fit.precision == "bf16",
         ).to(self.device)
+        if parent:
+            self._start_from(parent)
         self.curve: list[dict[str, float]] = []
+
+    def _start_from(self, parent: Model) -> None:
+        theirs = load_file(parent.folder / "adapter.safetensors")
+        ours = {n: p for n, p in self.trained().items() if n.startswith("encoder.")}
+        if {n: p.shape for n, p in ours.items()} != {n: t.shape for n, t in theirs.items()}:
+            raise WhereasError(
+                f"{parent.id} was fine-tuned otherwise than this recipe does",
+                f"Set lora_rank to {parent.card.recipe['fit']['lora_rank']}, or train without it",
+            )
+        with torch.no_grad():
+            for name, parameter in ours.items():
+                parameter.copy_(theirs[name])
+        heads = load_file(parent.folder / "heads.safetensors")
+        new = self.network.adopt(heads, self.taxonomy, parent.taxonomy)
+        self.say(f"starting from {parent.id}" + (f"; new: {', '.join(new)}" if new else ""))
 
     def train(self) -> None:
         fit = self.recipe.fit
@@ -196,6 +227,22 @@ class Run:
             means = {name: value / per_epoch for name, value in sums.items()}
             self.curve.append({"epoch": epoch + 1, "loss": sum(means.values()), **means})
             self._checkpoint(epoch + 1, optimizer)
+
+    def minutes(self) -> float:
+        """About how long `train` would take, from two batches as large as the average."""
+        items = self._items()
+        batches = self._batches(items, random.Random(self.recipe.fit.seed))
+        size = [sum(len(i.reading.windows) for i in batch) for batch in batches]
+        usual = sorted(range(len(batches)), key=lambda k: abs(size[k] - sum(size) / len(size)))
+        began = time.monotonic()
+        tried = 0
+        for k in usual[:2]:
+            gathered = collate(batches[k])
+            parts = loss(self.network(gathered), gathered, self.taxonomy, self.recipe.loss)
+            sum(parts.values(), torch.zeros((), device=self.device)).backward()  # type: ignore[no-untyped-call]
+            self.network.zero_grad(set_to_none=True)
+            tried += size[k]
+        return (time.monotonic() - began) / tried * sum(size) * self.recipe.fit.epochs / 60
 
     def trained(self) -> dict[str, Tensor]:
         """Parameters that training changes: LoRA or the whole encoder, and the heads."""
@@ -278,6 +325,7 @@ class Run:
             "recipe": msgspec.to_builtins(self.recipe),
             "curve": self.curve,
             "data": self.corpus.digests,
+            "parent": self.parent.id if self.parent else None,
         }
         save_file(
             tensors,
@@ -295,7 +343,11 @@ class Run:
 
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
-        ours = {"recipe": msgspec.to_builtins(self.recipe), "data": self.corpus.digests}
+        ours = {
+            "recipe": msgspec.to_builtins(self.recipe),
+            "data": self.corpus.digests,
+            "parent": self.parent.id if self.parent else None,
+        }
         if _what_trains(state) != _what_trains(ours):
             raise WhereasError(
                 f"{self.folder} holds a run of another recipe or other data",
@@ -325,7 +377,7 @@ def _what_trains(state: dict[str, Any]) -> dict[str, Any]:
     recipe = state["recipe"]
     data = [d for d in recipe["data"] if d["role"] in ("train", "split")]
     digests = {name: found for name, found in state["data"].items() if name.endswith("/train")}
-    return {"recipe": {**recipe, "data": data}, "data": digests}
+    return {"recipe": {**recipe, "data": data}, "data": digests, "parent": state.get("parent")}
 
 
 def _rate(step: int, total: int, warmup: float) -> float:

@@ -89,6 +89,48 @@ class Network(nn.Module):
         own["queries"], own["weights"] = self.shared()
         return own
 
+    def decide(self, sentences: Tensor, position: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, C] and log attention [B, S, C] from sentence states [B, S, D], their position
+        features [B, S, 6] and which of them are there [B, S]."""
+        joined = torch.cat([sentences, position], -1)
+        u = self.dropout(nn.functional.silu(self.norm(self.project(joined))))
+        queries, weights = self.shared()
+        raw = u @ queries.T  # scaled by 1/sqrt(D) the quotes taught it nothing
+        attention = raw.masked_fill(~present[..., None], -1e4).log_softmax(1)
+        return (attention.exp() * (u @ weights.T)).sum(1) + self.bias, attention
+
+    def adopt(self, heads: dict[str, Tensor], taxonomy: Taxonomy, other: Taxonomy) -> list[str]:
+        """Takes over the heads of a released model whose taxonomy may be another.
+
+        Args:
+            heads: what its `heads.safetensors` holds: sharing resolved, columns of `other`.
+            taxonomy: that of this network.
+
+        Returns:
+            `axis=label` of every column that `other` does not have and that begins untrained.
+        """
+        place = {key: c for c, key in enumerate(columns(other))}
+        keys = columns(taxonomy)
+        known = [c for c, key in enumerate(keys) if key in place]
+        theirs = [place[keys[c]] for c in known]
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.startswith(("encoder.", "axis_")):
+                    continue
+                value = heads[name]
+                if name.startswith(("project.", "norm.", "tags.")):
+                    parameter.copy_(value)
+                    continue
+                if name.startswith("highlight."):  # words to show for a label not yet taught
+                    parameter.copy_(value.mean(0).expand_as(parameter))
+                parameter[known] = value[theirs]
+                if name in ("queries", "weights"):  # `shared` adds the parent's column again
+                    for c in known:
+                        parent = int(self.parent[c])
+                        if parent >= 0 and keys[parent] in place:
+                            parameter[c] -= value[place[keys[parent]]]
+        return [f"{axis}={label}" for c, (axis, label) in enumerate(keys) if c not in set(known)]
+
     def forward(self, batch: Batch) -> Output:
         device = self.bias.device
         ids, mask = batch.ids.to(device), batch.mask.to(device)
@@ -100,12 +142,9 @@ class Network(nn.Module):
         sentences.index_add_(0, batch.owner.to(device), tokens)
         sizes = torch.bincount(batch.owner.to(device), minlength=len(sentences)).clamp(min=1)
         sentences = (sentences / sizes[:, None]).view(examples, longest, -1)
-        joined = torch.cat([sentences, batch.position.to(device)], -1)
-        u = self.dropout(nn.functional.silu(self.norm(self.project(joined))))
-        queries, weights = self.shared()
-        raw = u @ queries.T  # [B, S, C]; scaled by 1/sqrt(D) the quotes taught it nothing
-        attention = raw.masked_fill(~batch.present.to(device)[..., None], -1e4).log_softmax(1)
-        logits = (attention.exp() * (u @ weights.T)).sum(1) + self.bias
+        logits, attention = self.decide(
+            sentences, batch.position.to(device), batch.present.to(device)
+        )
         dropped = self.dropout(tokens)
         return Output(
             logits=logits,
@@ -297,34 +336,19 @@ def loss(
 ) -> dict[str, Tensor]:
     """The weighted parts of the loss by name; their sum is what is minimised.
 
-    Axes of one label: cross-entropy. Sets: binary cross-entropy summed over labels. `attention`:
-    -log of the attention that falls on the quoted sentences. `highlight`: binary cross-entropy over
-    the pieces of those sentences. `facts`: cross-entropy of the BIO tags.
+    `label_loss`, and `highlight`: binary cross-entropy over the pieces of quoted sentences;
+    `facts`: cross-entropy of the BIO tags.
     """
     device = output.logits.device
-    labels, weight = batch.labels.to(device), batch.weight.to(device)
-    parts: dict[str, Tensor] = {}
-    at = 0
-    for axis in taxonomy.axis:
-        part = slice(at, at + len(axis.labels))
-        at = part.stop
-        logits, gold = output.logits[:, part], labels[:, part]
-        if axis.kind == "one":
-            each = nn.functional.cross_entropy(
-                logits, gold.argmax(1), reduction="none", label_smoothing=smoothing
-            )
-        else:
-            each = nn.functional.binary_cross_entropy_with_logits(
-                logits, gold, reduction="none"
-            ).sum(1)
-        parts[axis.name] = weights.axes.get(axis.name, 1.0) * (each * weight).mean()
-    zero = output.logits.sum() * 0
-    pulls = [
-        -w * torch.logsumexp(output.log_attention[b, where, c], 0)
-        for b, c, where, w in batch.evidence
-    ]
-    parts["attention"] = (
-        weights.attention * torch.stack(pulls).sum() / len(labels) if pulls else zero
+    parts = label_loss(
+        output.logits,
+        output.log_attention,
+        batch.labels.to(device),
+        batch.weight.to(device),
+        batch.evidence,
+        taxonomy,
+        weights,
+        smoothing=smoothing,
     )
     if len(batch.highlight):
         token, column, gold = batch.highlight.to(device).unbind(1)
@@ -336,4 +360,51 @@ def loss(
         parts["facts"] = weights.facts * nn.functional.cross_entropy(
             output.tags, tags, ignore_index=-1
         )
+    return parts
+
+
+def label_loss(
+    all_logits: Tensor,
+    log_attention: Tensor,
+    labels: Tensor,
+    weight: Tensor,
+    evidence: Sequence[tuple[int, int, list[int], float]],
+    taxonomy: Taxonomy,
+    weights: Loss,
+    *,
+    smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """The loss of label decisions by axis, and of where they look.
+
+    Axes of one label: cross-entropy. Sets: binary cross-entropy summed over labels. `attention`:
+    -log of the attention that falls on the quoted sentences.
+
+    Args:
+        all_logits: [B, C].
+        log_attention: [B, S, C].
+        labels: [B, C] of 0 and 1.
+        weight: [B].
+        evidence: (row, column, its quoted sentences, weight).
+    """
+    parts: dict[str, Tensor] = {}
+    at = 0
+    for axis in taxonomy.axis:
+        part = slice(at, at + len(axis.labels))
+        at = part.stop
+        logits, gold = all_logits[:, part], labels[:, part]
+        if axis.kind == "one":
+            each = nn.functional.cross_entropy(
+                logits, gold.argmax(1), reduction="none", label_smoothing=smoothing
+            )
+        else:
+            each = nn.functional.binary_cross_entropy_with_logits(
+                logits, gold, reduction="none"
+            ).sum(1)
+        parts[axis.name] = weights.axes.get(axis.name, 1.0) * (each * weight).mean()
+    pulls = [-w * torch.logsumexp(log_attention[b, where, c], 0) for b, c, where, w in evidence]
+    parts["attention"] = (
+        weights.attention * torch.stack(pulls).sum() / len(labels)
+        if pulls
+        else all_logits.sum() * 0
+    )
     return parts

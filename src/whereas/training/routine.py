@@ -1,13 +1,16 @@
-"""The whole way from a recipe to a model folder with its figures."""
+"""The whole way from a recipe to a model folder with its figures, anew or from a released model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from whereas import corpus
+from whereas import corpus, lint
 from whereas import recipe as recipes
+from whereas.calibration import columns
 from whereas.errors import WhereasError
 from whereas.evaluation import (
     Result,
@@ -16,54 +19,158 @@ from whereas.evaluation import (
     label_figures,
     logits_of,
 )
+from whereas.lint import Table
 from whereas.model import Model
-from whereas.training import baseline
+from whereas.records import Example
+from whereas.taxonomy import Taxonomy
+from whereas.training import baseline, heads, review
 from whereas.training.export import export, restore, write_json
 from whereas.training.fit import Corpus, Progress, Run, gather
 
 MAX_FLIPPED = 0.01
 MIN_COSINE = 0.99
+MAX_SUSPECTS = 20
 
 
-def train(recipe: Path, folder: Path, say: Progress) -> list[Result]:
+def train(
+    recipe: Path,
+    folder: Path,
+    say: Progress,
+    *,
+    parent: Path | None = None,
+    add: Sequence[Path] = (),
+    fast: bool = False,
+) -> list[Result]:
     """Trains, exports and measures: `folder/model` is ready for `whereas release`.
 
-    Killed and run again, it goes on from its last epoch. Returns the figures of the model and of
-    the baseline on each development set.
+    Killed and run again, it goes on from its last epoch. Returns the figures on each development
+    set of the model and of its rival: the parent, or without one the TF-IDF baseline.
+
+    Args:
+        parent: folder of a released model to start from.
+        add: more files of labelled examples, each split by event.
+        fast: refit the parent's heads only (see `whereas.training.heads`).
 
     Raises:
         WhereasError: bad recipe or data, or the exported model decides otherwise than the trained
             one (more than 1 % of labels flipped, or a mean cosine of sentence states under .99).
     """
-    run = Run(recipe, folder, say)
-    run.train()
-    restore(run)
-    say("exporting")
-    parity = export(run, folder / "model")
-    write_json(folder / "parity.json", msgspec.to_builtins(parity))
-    say(f"parity: {parity.flipped_labels:.2%} of labels flipped, cosine {parity.cosine:.4f}")
-    if parity.flipped_labels > MAX_FLIPPED or parity.cosine < MIN_COSINE:
-        raise WhereasError(
-            f"the int8 model differs from the trained one: {parity.flipped_labels:.2%} of labels "
-            f"flipped, cosine {parity.cosine:.4f}",
-            f"Allowed are {MAX_FLIPPED:.0%} and {MIN_COSINE}",
+    start = Model(parent) if parent else None
+    if fast:
+        if start is None:
+            raise WhereasError("the fast path refits a released model", "Name one with --from")
+        asked = recipes.warm(recipes.with_data(recipes.load(recipe), add))
+        data = gather(asked, recipe, say)
+        model = heads.refit(asked, data, start, folder / "model", say)
+        write_json(
+            folder / "parity.json",
+            {"documents": 0, "flipped": 0.0, "flipped_labels": 0.0, "cosine": 1.0},
         )
+    else:
+        run = Run(recipe, folder, say, parent=start, add=add)
+        run.train()
+        restore(run)
+        say("exporting")
+        parity = export(run, folder / "model")
+        write_json(folder / "parity.json", msgspec.to_builtins(parity))
+        say(f"parity: {parity.flipped_labels:.2%} of labels flipped, cosine {parity.cosine:.4f}")
+        if parity.flipped_labels > MAX_FLIPPED or parity.cosine < MIN_COSINE:
+            raise WhereasError(
+                f"the int8 model differs from the trained one: {parity.flipped_labels:.2%} of "
+                f"labels flipped, cosine {parity.cosine:.4f}",
+                f"Allowed are {MAX_FLIPPED:.0%} and {MIN_COSINE}",
+            )
+        data, model = run.corpus, Model(folder / "model")
     say("measuring")
-    results = measure(run.corpus, Model(folder / "model"))
+    results = measure(data, model, start)
     write_json(folder / "model" / "metrics.json", msgspec.to_builtins(results))
     return results
 
 
-def measure(data: Corpus, model: Model) -> list[Result]:
-    """Model and baseline on every development set, calibrated by cross-fitting."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training would do: its data and what is odd about new labels as `tables`, what is
+    wrong with new labels as `warnings`, about how many `minutes` it takes (None: not measured)."""
+
+    tables: list[Table]
+    warnings: list[str]
+    minutes: float | None
+
+
+def plan(
+    recipe: Path,
+    folder: Path,
+    say: Progress,
+    *,
+    parent: Path | None = None,
+    add: Sequence[Path] = (),
+    fast: bool = False,
+    timed: bool = True,
+) -> Plan:
+    """Looks through new labels and measures what a training would cost, without training.
+
+    Raises:
+        WhereasError: bad recipe, or labels that no training accepts.
+    """
+    start = Model(parent) if parent else None
+    asked = recipes.with_data(recipes.load(recipe), add)
+    if start:
+        asked = recipes.warm(asked)
+    data = gather(asked, recipe, say)
+    rows = [
+        [name, part, f"{len(group):,}"]
+        for part, groups in (("train", data.train), ("dev", data.dev))
+        for name, group in groups.items()
+    ]
+    tables = [Table(title="Data", columns=["data", "part", "documents"], rows=rows)]
+    warnings: list[str] = []
+    names = [path.stem for path in add]
+    if add:
+        new = [e for n in names for side in (data.train, data.dev) for e in side.get(n, [])]
+        old = [
+            e
+            for side in (data.train, data.dev)
+            for n, g in side.items()
+            if n not in names
+            for e in g
+        ]
+        warnings += lint.inspect(list(add), data.taxonomy).breaches
+        warnings += [
+            f"{c.id} has the text of {c.other}, but other labels: {', '.join(c.axes)}"
+            for c in review.contradictions(new, old, data.taxonomy)
+        ]
+        tables.append(review.shift_table(new, old, data.taxonomy))
+        if start:
+            found = review.suspects(asked, data, names, start, say)
+            tables.append(
+                Table(
+                    title=f"Suspected label errors: {len(found)}",
+                    columns=["document", "axis", "given", "p", "expected", "p"],
+                    rows=[
+                        [s.id, s.axis, s.given or "(not)", f"{s.p:.2f}", s.expected or "(not)",
+                         f"{s.expected_p:.2f}"]
+                        for s in found[:MAX_SUSPECTS]
+                    ],
+                )
+            )  # fmt: skip
+    minutes = None
+    if timed and not fast:
+        minutes = Run(recipe, folder, say, parent=start, add=add).minutes()
+    return Plan(tables=tables, warnings=warnings, minutes=minutes)
+
+
+def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Result]:
+    """The model and its rival on every development set, calibrated by cross-fitting."""
     dev = [e for group in data.dev.values() for e in group]
     where = [name for name, group in data.dev.items() for _ in group]
-    train_examples = [e for group in data.train.values() for e in group]
-    weight = [data.weights[name] for name, group in data.train.items() for _ in group]
-    systems = {
-        model.id: logits_of(model, dev),
-        "TF-IDF + logistic regression": baseline.logits(train_examples, dev, data.taxonomy, weight),
-    }
+    systems = {model.id: aligned(logits_of(model, dev), model.taxonomy, data.taxonomy)}
+    if rival:
+        systems[rival.id] = aligned(logits_of(rival, dev), rival.taxonomy, data.taxonomy)
+    else:
+        taught: list[Example] = [e for group in data.train.values() for e in group]
+        weight = [data.weights[name] for name, group in data.train.items() for _ in group]
+        systems["TF-IDF + logistic regression"] = baseline.logits(
+            taught, dev, data.taxonomy, weight
+        )
     results = []
     for system, logits in systems.items():
         calibrations = crossfitted(data.taxonomy, logits, dev)
@@ -83,6 +190,18 @@ def measure(data: Corpus, model: Model) -> list[Result]:
                 result = msgspec.structs.replace(result, figures={**result.figures, **shown})
             results.append(result)
     return results
+
+
+def aligned(logits: np.ndarray, theirs: Taxonomy, ours: Taxonomy) -> np.ndarray:
+    """Logits [N, C'] of one taxonomy in the columns [N, C] of another: absent labels get the
+    baseline's logit for what it never saw."""
+    place = {key: c for c, key in enumerate(columns(theirs))}
+    keys = columns(ours)
+    result = np.full((len(logits), len(keys)), baseline.ABSENT)
+    for c, key in enumerate(keys):
+        if key in place:
+            result[:, c] = logits[:, place[key]]
+    return result
 
 
 def evaluate(recipe: Path, folder: Path, say: Progress) -> list[Result]:

@@ -395,7 +395,7 @@ def test_retraining_new_labels_begin_untrained_and_are_named(taxonomy: Taxonomy)
 
 
 def test_retraining_cached_states_give_the_released_logits(finished: Path, cache: Path) -> None:
-    from whereas.evaluation import logits_of
+    from whereas.evaluation import judged
     from whereas.model import Model
     from whereas.training import heads
 
@@ -406,7 +406,7 @@ def test_retraining_cached_states_give_the_released_logits(finished: Path, cache
         reads = heads.read(model, model.taxonomy, {"toy": examples}, {}, 1.0, said.append)
         network, _ = heads.new_network(model, model.taxonomy, 0.1)
         found = heads.logits(network, reads["toy"])
-        np.testing.assert_allclose(found, logits_of(model, examples), atol=0.02)
+        np.testing.assert_allclose(found, judged(model, examples)[0], atol=0.02)
     assert said == ["reading toy: 0/9"], "the second time states come from the cache"
     assert len(list(cache.iterdir())) == 1
 

@@ -1,20 +1,24 @@
-"""How good the labels are on labelled documents that the model has not seen."""
+"""How good the labels are on labelled documents: decisions → rows → figures with intervals.
+
+A row is one document with what is right and what a system gave. Everything reported is computed
+from rows, so a released model, a baseline and the predictions of any other tool are measured alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whereas import metrics, sentences
+from whereas import sentences
 from whereas.calibration import Calibration, calibrate, choose, gold, probabilities
 from whereas.corpus import evidence_for, held_out
 from whereas.errors import WhereasError
 from whereas.model import Model
-from whereas.records import Example, Label, Span
+from whereas.records import Document, Example, Label, Span, Verdict
 from whereas.taxonomy import Taxonomy
 
 CORE = ("human_rights", "surveillance", "forced_labor")
@@ -22,8 +26,36 @@ CORE = ("human_rights", "surveillance", "forced_labor")
 AT_LEAST = 8
 """Labels with fewer documents are left out of a macro mean: their F1 is noise."""
 DRAWS = 2000
+SEED = 13
+BINS = 15
 
 Array = npt.NDArray[np.float64]
+Statistic = Callable[[Array], Array]
+"""From weights of documents [draws, N] to the figure in each draw [draws], NaN where undefined."""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a rightly given label of a kind (an axis, or a core ground): whether the words shown for
+    it lie in the sentence of the annotator's quote (`hit`), and whether they overlap it."""
+
+    kind: str
+    hit: bool
+    overlap: bool
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One document: its labels by axis, those given, and the calibrated probability of each label
+    (empty for a system without scores). `review`: marked for a person. `slices` name what kind of
+    document it is."""
+
+    id: str
+    event: str
+    gold: dict[str, list[str]]
+    given: dict[str, list[str]]
+    scores: dict[str, dict[str, float]] = {}
+    review: bool = False
+    shown: list[Shown] = []
+    slices: dict[str, str] = {}
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +68,21 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of one system minus that of another on the same documents, with its 95 % interval
+    and p (two-sided paired bootstrap over events; `adjusted` by Holm over the figures compared).
+    `detectable`: the least difference that this sample would show with a power of 80 %."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    adjusted: float | None
+    detectable: float | None
+    n: int
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of one system on one set of documents, by name, and F1 of each label."""
 
@@ -45,6 +92,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     figures: dict[str, Figure]
     labels: dict[str, dict[str, Figure]]
+
+
+# ------------------------------------------------------------------ decisions → rows
 
 
 def crossfitted(
@@ -71,165 +121,366 @@ def crossfitted(
     return [fitted[bool(side)] for side in half]
 
 
-def label_figures(
+def rows(
     taxonomy: Taxonomy,
     logits: Array,
     examples: Sequence[Example],
     calibrations: Sequence[Calibration],
-    *,
-    system: str,
-    data: str,
-    digest: str,
-) -> Result:
-    """Figures of calibrated decisions on labelled documents.
+    verdicts: Sequence[Verdict | None] | None = None,
+) -> list[Row]:
+    """Calibrated decisions on labelled documents.
 
     Args:
         logits: [N, C].
         calibrations: one for each document.
+        verdicts: what the model showed for each document, if it did.
     """
-    scores = [
-        {k: v[0] for k, v in probabilities(taxonomy, logits[n : n + 1], c).items()}
-        for n, c in enumerate(calibrations)
-    ]
-    chosen = [choose(taxonomy, s, c.thresholds) for s, c in zip(scores, calibrations, strict=True)]
-    events = [e.event or e.id for e in examples]
-    figures: dict[str, Figure] = {}
-    labels: dict[str, dict[str, Figure]] = {}
-    for axis in taxonomy.axis:
-        truth = np.array([[n in e.many(axis.name) for n in axis.names] for e in examples])
-        guess = np.array([[n in c[axis.name] for n in axis.names] for c in chosen])
-        labels[axis.name] = {
-            name: _f1(truth[:, k : k + 1], guess[:, k : k + 1], int(truth[:, k].sum()))
-            for k, name in enumerate(axis.names)
+    found = []
+    for n, (example, calibration) in enumerate(zip(examples, calibrations, strict=True)):
+        scores = {
+            axis: values[0]
+            for axis, values in probabilities(taxonomy, logits[n : n + 1], calibration).items()
         }
-        if axis.kind == "one":
-            often = truth.sum(0) >= AT_LEAST
-
-            def macro(
-                rows: Any, truth: Array = truth, guess: Array = guess, often: Any = often
-            ) -> float | None:
-                counts = metrics.counts(truth[rows][:, often], guess[rows][:, often])
-                values = [metrics.f1(*map(int, label)) for label in zip(*counts, strict=True)]
-                known = [v for v in values if v is not None]
-                return float(np.mean(known)) if known else None
-
-            figures[f"{axis.name} macro-F1"] = _interval(macro, events, int(often.sum()))
-            figures[f"{axis.name} accuracy"] = Figure(
-                value=float((truth & guess).any(1).mean()), n=len(examples)
+        top = float(scores[taxonomy.primary.name].max())
+        verdict = verdicts[n] if verdicts else None
+        found.append(
+            Row(
+                id=example.id,
+                event=example.event or example.id,
+                gold={name: example.many(name) for name in taxonomy.axis_names},
+                given=choose(taxonomy, scores, calibration.thresholds),
+                scores={
+                    axis.name: {
+                        label: round(float(p), 5)
+                        for label, p in zip(axis.names, scores[axis.name], strict=True)
+                    }
+                    for axis in taxonomy.axis
+                },
+                review=top < calibration.review_below,
+                shown=list(_shown(taxonomy, example, verdict)) if verdict else [],
+                slices=slices(example),
             )
-        else:
-            figures[f"{axis.name} micro-F1"] = _f1(truth, guess, int(truth.sum()))
-    for name in CORE:
-        if name in labels.get("rationales", {}):
-            figures[f"{name} F1"] = labels["rationales"][name]
-    figures.update(_kept_apart(taxonomy, examples, chosen))
-    primary = taxonomy.primary
-    relevant = np.array([e.one(primary.name) != taxonomy.irrelevant.label for e in examples])
-    relevance = np.array(
-        [1 - s[primary.name][primary.names.index(taxonomy.irrelevant.label)] for s in scores]
-    )
-    figures["relevance AP"] = Figure(
-        value=metrics.average_precision(relevant, relevance), n=int(relevant.sum())
-    )
-    figures["relevance ECE"] = Figure(
-        value=metrics.expected_calibration_error(relevance, relevant), n=len(examples)
-    )
-    top = np.array([s[primary.name].max() for s in scores])
-    right = np.array(
-        [c[primary.name][0] == e.one(primary.name) for c, e in zip(chosen, examples, strict=True)]
-    )
-    sure = np.array([t >= c.review_below for t, c in zip(top, calibrations, strict=True)])
-    figures["left without review"] = Figure(value=float(sure.mean()), n=len(examples))
-    figures["right where not for review"] = Figure(
-        value=float(right[sure].mean()) if sure.any() else None, n=int(sure.sum())
-    )
-    return Result(
-        system=system,
-        data=data,
-        documents=len(examples),
-        digest=digest,
-        figures=figures,
-        labels=labels,
-    )
+        )
+    return found
 
 
-def _kept_apart(
-    taxonomy: Taxonomy, examples: Sequence[Example], chosen: Sequence[dict[str, list[str]]]
-) -> dict[str, Figure]:
-    """Share of the labels that a document only recalls that are not given as those of its news."""
-    figures = {}
-    for axis in taxonomy.axis:
-        if axis.layer != "background" or axis.labels_of is None:
+def slices(example: Example) -> dict[str, str]:
+    """Kinds of document by which figures are cut: source, style, length, year."""
+    words = len(example.text.split())
+    length = next(name for most, name in LENGTHS if words <= most)
+    return {
+        "source": example.source or "unknown",
+        "style": str(example.meta.get("style", "plain")),
+        "length": length,
+        "year": (example.date or "unknown")[:4],
+    }
+
+
+LENGTHS = (
+    (40, "up to 40 words"),
+    (150, "41 to 150"),
+    (400, "151 to 400"),
+    (1500, "401 to 1,500"),
+    (10**9, "more than 1,500"),
+)
+
+
+def _shown(taxonomy: Taxonomy, example: Example, verdict: Verdict) -> Iterable[Shown]:
+    cuts: list[Span] | None = None
+    for (axis, label), quotes in evidence_for(example, taxonomy).items():
+        found = verdict.labels.get(axis)
+        given = found if isinstance(found, list) else [found] if found else []
+        spans = next((x.evidence for x in given if isinstance(x, Label) and x.label == label), [])
+        if not spans or axis == "status":
             continue
-        pairs = [
-            (name, name not in given[axis.labels_of])
-            for example, given in zip(examples, chosen, strict=True)
-            for name in example.many(axis.name)
-            if name not in example.many(axis.labels_of)
-        ]
-        for name in ("", *(c for c in CORE if c in axis.names)):
-            apart = [kept for label, kept in pairs if name in ("", label)]
-            figures[f"recalled {name or axis.labels_of} kept apart"] = Figure(
-                value=float(np.mean(apart)) if apart else None, n=len(apart)
-            )
-    return figures
-
-
-def evidence_figures(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
-    """How often the words shown for a rightly given label are the annotator's.
-
-    A hit: a shown span overlaps a gold span or lies in its sentence (`evidence hit`). `overlap`:
-    the shown words themselves overlap the quote. By the released calibration, which has seen these
-    documents: it decides which labels are given, not which words are shown.
-    """
-    taxonomy = model.taxonomy
-    hits: dict[str, list[tuple[bool, bool]]] = {}
-    for example in examples:
-        expected = evidence_for(example, taxonomy)
-        if not expected:
-            continue
-        document = example.document()
-        verdict = model.read([document])[0].verdict
-        cuts = sentences.split(example.text)
-        for (axis, label), spans in expected.items():
-            found = verdict.labels.get(axis)
-            given = found if isinstance(found, list) else [found] if found else []
-            shown = next(
-                (x.evidence for x in given if isinstance(x, Label) and x.label == label), []
-            )
-            if not shown or axis == "status":
-                continue
-            overlap = any(a.meets(b) for a in shown for b in spans)
-            same = overlap or any(_same_sentence(a, b, cuts) for a in shown for b in spans)
-            kind = label if axis == "rationales" and label in CORE else axis
-            hits.setdefault(kind, []).append((same, overlap))
-    figures = {}
-    for kind, pairs in sorted(hits.items()):
-        for k, name in enumerate(("evidence hit", "evidence overlap")):
-            figures[f"{kind} {name}"] = Figure(
-                value=float(np.mean([p[k] for p in pairs])), n=len(pairs)
-            )
-    return figures
-
-
-def logits_of(model: Model, examples: Sequence[Example]) -> Array:
-    """Logits [N, C] of a released model."""
-    readings = [model.encoder.cut(e.document()) for e in examples]
-    return np.stack([model.logits(s)[0] for s in model.encoder.encode(readings)])
-
-
-def _f1(truth: Any, guess: Any, n: int) -> Figure:
-    """Micro-averaged over the columns."""
-    tp, fp, fn = (int(each.sum()) for each in metrics.counts(truth, guess))
-    return Figure(value=metrics.f1(tp, fp, fn), n=n)
-
-
-def _interval(statistic: Callable[[Any], float | None], events: Sequence[str], n: int) -> Figure:
-    interval = metrics.bootstrap(statistic, events, draws=DRAWS, seed=13)
-    return Figure(value=interval.value, n=n, low=interval.low, high=interval.high)
+        cuts = sentences.split(example.text) if cuts is None else cuts
+        overlap = any(a.meets(b) for a in spans for b in quotes)
+        hit = overlap or any(_same_sentence(a, b, cuts) for a in spans for b in quotes)
+        kind = label if axis == "rationales" and label in CORE else axis
+        yield Shown(kind=kind, hit=hit, overlap=overlap)
 
 
 def _same_sentence(a: Span, b: Span, cuts: Sequence[Span]) -> bool:
     if a.field != b.field:
         return False
     return a.field == "title" or any(a.meets(c) and b.meets(c) for c in cuts)
+
+
+def judged(model: Model, examples: Sequence[Example]) -> tuple[Array, list[Verdict]]:
+    """Logits [N, C] and verdicts of a released model; each document is encoded once."""
+    logits, verdicts = [], []
+    for example in examples:
+        document: Document = example.document()
+        states = model.encoder.encode([model.encoder.cut(document)])[0]
+        logits.append(model.logits(states)[0])
+        verdicts.append(model.judge(document, states).verdict)
+    return np.stack(logits).astype(np.float64), verdicts
+
+
+# ------------------------------------------------------------------ rows → figures
+
+
+def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
+    """Every figure by name: how to compute it from weights of documents, and what it rests on."""
+    figures: dict[str, tuple[Statistic, int]] = {}
+    for axis in taxonomy.axis:
+        truth, guess = _matrices(found, axis.name, axis.names)
+        if axis.kind == "one":
+            often = truth.sum(0) >= AT_LEAST
+            macro = _f1(truth[:, often], guess[:, often])
+            figures[f"{axis.name} macro-F1"] = (macro, int(often.sum()))
+            figures[f"{axis.name} accuracy"] = (_mean((truth & guess).any(1)), len(found))
+        else:
+            figures[f"{axis.name} micro-F1"] = (_f1(truth, guess, micro=True), int(truth.sum()))
+        if axis.name == "rationales":
+            for k, name in enumerate(axis.names):
+                if name in CORE:
+                    one = _f1(truth[:, [k]], guess[:, [k]])
+                    figures[f"{name} F1"] = (one, int(truth[:, k].sum()))
+    figures |= _kept_apart(taxonomy, found)
+    if all(row.scores for row in found):
+        figures |= _scored(taxonomy, found)
+    for kind in dict.fromkeys(s.kind for row in found for s in row.shown):
+        for name in ("hit", "overlap"):
+            hits = np.array(
+                [sum(getattr(s, name) for s in r.shown if s.kind == kind) for r in found]
+            )
+            all_ = np.array([sum(s.kind == kind for s in r.shown) for r in found])
+            figures[f"{kind} evidence {name}"] = (_ratio(hits, all_), int(all_.sum()))
+    return figures
+
+
+def _matrices(
+    found: Sequence[Row], axis: str, names: Sequence[str]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """[N, C] of what is right and of what was given."""
+    truth = np.array([[n in row.gold[axis] for n in names] for row in found])
+    guess = np.array([[n in row.given.get(axis, []) for n in names] for row in found])
+    return truth, guess
+
+
+def _f1(truth: Any, guess: Any, *, micro: bool = False) -> Statistic:
+    """Mean over columns [N, C] of 2 tp / (2 tp + fp + fn), or that of all columns together; columns
+    with nothing to find and nothing given are left out of a draw."""
+    counts = [truth & guess, ~truth & guess, truth & ~guess]
+    parts = [np.asarray(c.sum(1, keepdims=True) if micro else c, np.float64) for c in counts]
+
+    def statistic(weights: Array) -> Array:
+        tp, fp, fn = (weights @ part for part in parts)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return _nanmean(2 * tp / (2 * tp + fp + fn))
+
+    return statistic
+
+
+def _nanmean(values: Array) -> Array:
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: Array = np.where(known, values, 0).sum(1) / known.sum(1)
+    return mean
+
+
+def _mean(values: Any) -> Statistic:
+    return _ratio(values, np.ones(len(values)))
+
+
+def _ratio(part: Any, whole: Any) -> Statistic:
+    a, b = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+
+    def statistic(weights: Array) -> Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio: Array = (weights @ a) / (weights @ b)
+        return ratio
+
+    return statistic
+
+
+def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
+    """Share of the labels that a document only recalls that are not given as those of its news."""
+    figures = {}
+    for axis in taxonomy.axis:
+        if axis.layer != "background" or axis.labels_of is None:
+            continue
+        of = axis.labels_of
+        for name in ("", *(c for c in CORE if c in axis.names)):
+            recalled = [
+                [n for n in r.gold[axis.name] if name in ("", n) and n not in r.gold[of]]
+                for r in found
+            ]
+            apart = np.array(
+                [
+                    sum(n not in r.given[of] for n in ns)
+                    for ns, r in zip(recalled, found, strict=True)
+                ]
+            )
+            all_ = np.array([len(ns) for ns in recalled])
+            figures[f"recalled {name or of} kept apart"] = (_ratio(apart, all_), int(all_.sum()))
+    return figures
+
+
+def _scored(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
+    primary, irrelevant = taxonomy.primary.name, taxonomy.irrelevant.label
+    relevant = np.array([r.gold[primary] != [irrelevant] for r in found])
+    relevance = np.array([1 - r.scores[primary][irrelevant] for r in found])
+    right = np.array([r.given[primary] == r.gold[primary] for r in found])
+    sure = np.array([not r.review for r in found])
+    return {
+        "relevance AP": (_average_precision(relevant, relevance), int(relevant.sum())),
+        "relevance ECE": (_calibration_error(relevance, relevant), len(found)),
+        "left without review": (_mean(sure), len(found)),
+        "right where not for review": (_ratio(right & sure, sure), int(sure.sum())),
+    }
+
+
+def _average_precision(truth: Any, scores: Any) -> Statistic:
+    """`metrics.average_precision` with weights: equal scores enter together."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    positive = truth[order].astype(np.float64)
+
+    def statistic(weights: Array) -> Array:
+        w = weights[:, order]
+        hits = np.cumsum(w * positive, 1)[:, ends]
+        seen = np.cumsum(w, 1)[:, ends]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(seen > 0, hits / seen, 0)
+            area: Array = (np.diff(hits, prepend=0, axis=1) * precision).sum(1) / hits[:, -1]
+        return area
+
+    return statistic
+
+
+def _calibration_error(confidence: Any, right: Any) -> Statistic:
+    """`metrics.expected_calibration_error` with weights: equal-width bins closed on the right."""
+    place = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence, side="left")
+    gap = np.zeros((len(place), BINS))
+    gap[np.arange(len(place)), place] = right - confidence
+
+    def statistic(weights: Array) -> Array:
+        error: Array = np.abs(weights @ gap).sum(1) / weights.sum(1)
+        return error
+
+    return statistic
+
+
+def draws_of(events: Sequence[str], draws: int) -> Array:
+    """Weights [1 + draws, N]: first every document once, then bootstrap draws of events with all
+    their documents (Davison & Hinkley 1997, §3.8)."""
+    names = {event: k for k, event in enumerate(dict.fromkeys(events))}
+    member = np.array([names[event] for event in events])
+    picks = np.random.default_rng(SEED).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=draws
+    )
+    weights: Array = np.concatenate([np.ones((1, len(events))), picks[:, member]]).astype(float)
+    return weights
+
+
+def result(
+    taxonomy: Taxonomy,
+    found: Sequence[Row],
+    *,
+    system: str,
+    data: str,
+    digest: str,
+    draws: int = DRAWS,
+) -> Result:
+    """All figures of a system on a set of documents, with intervals."""
+    weights = draws_of([row.event for row in found], draws)
+    figures = {}
+    for name, (statistic, n) in statistics(taxonomy, found).items():
+        figures[name] = _figure(statistic(weights), n)
+    labels = {}
+    for axis in taxonomy.axis:
+        truth, guess = _matrices(found, axis.name, axis.names)
+        labels[axis.name] = {
+            name: _figure(_f1(truth[:, [k]], guess[:, [k]])(weights[:1]), int(truth[:, k].sum()))
+            for k, name in enumerate(axis.names)
+        }
+    return Result(
+        system=system,
+        data=data,
+        documents=len(found),
+        digest=digest,
+        figures=figures,
+        labels=labels,
+    )
+
+
+def _figure(values: Array, n: int) -> Figure:
+    if np.isnan(values[0]):
+        return Figure(value=None, n=n)
+    known = values[1:][~np.isnan(values[1:])]
+    if not len(known):
+        return Figure(value=float(values[0]), n=n)
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    return Figure(value=float(values[0]), n=n, low=low, high=high)
+
+
+def compare(
+    taxonomy: Taxonomy,
+    one: Sequence[Row],
+    other: Sequence[Row],
+    names: Sequence[str],
+    *,
+    draws: int = 10_000,
+) -> list[Difference]:
+    """Figures of `one` minus those of `other`, paired by document and drawn by event.
+
+    p = 2 (1 + min(draws <= 0, draws >= 0)) / (draws + 1), at most 1 (Davison & Hinkley 1997, §4.2);
+    adjusted over the figures by Holm (1979). The detectable difference is 2.8 standard errors: a
+    two-sided test at .05 finds it in four of five samples.
+
+    Raises:
+        WhereasError: the two do not cover the same documents with the same labels.
+    """
+    place = {row.id: row for row in other}
+    if sorted(place) != sorted(row.id for row in one) or any(
+        place[row.id].gold != row.gold for row in one
+    ):
+        raise WhereasError(
+            "the two results are not on the same documents with the same labels",
+            "Evaluate both on one task",
+        )
+    second = [place[row.id] for row in one]
+    weights = draws_of([row.event for row in one], draws)
+    mine, theirs = statistics(taxonomy, one), statistics(taxonomy, second)
+    found = []
+    for name in names:
+        if name not in mine or name not in theirs:
+            continue
+        gap = mine[name][0](weights) - theirs[name][0](weights)
+        found.append(_difference(name, gap, mine[name][1]))
+    return _holm(found)
+
+
+def _difference(name: str, gap: Array, n: int) -> Difference:
+    known = gap[1:][~np.isnan(gap[1:])]
+    if np.isnan(gap[0]) or not len(known):
+        return Difference(
+            name=name, value=None, low=None, high=None, p=None, adjusted=None, detectable=None, n=n
+        )
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    tail = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    p = min(1.0, 2 * (1 + tail) / (len(known) + 1))
+    return Difference(
+        name=name,
+        value=float(gap[0]),
+        low=low,
+        high=high,
+        p=p,
+        adjusted=None,
+        detectable=2.8 * float(known.std()),
+        n=n,
+    )
+
+
+def _holm(found: Sequence[Difference]) -> list[Difference]:
+    order = sorted(
+        (k for k, d in enumerate(found) if d.p is not None), key=lambda k: found[k].p or 0.0
+    )
+    adjusted: dict[int, float] = {}
+    worst = 0.0
+    for rank, k in enumerate(order):
+        worst = max(worst, min(1.0, (len(order) - rank) * (found[k].p or 0.0)))
+        adjusted[k] = worst
+    return [msgspec.structs.replace(d, adjusted=adjusted.get(k)) for k, d in enumerate(found)]

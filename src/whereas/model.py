@@ -167,7 +167,7 @@ class Model:
     def read(self, documents: Sequence[Document]) -> list[Explanation]:
         """Verdicts of documents, in order, with the sentences they rest on."""
         # One at a time: the states of a long filing take 25 MB, those of a batch would add up.
-        return [self._judge(d, self.encoder.encode([self.encoder.cut(d)])[0]) for d in documents]
+        return [self.judge(d, self.encoder.encode([self.encoder.cut(d)])[0]) for d in documents]
 
     def logits(self, states: States) -> tuple[Floats, Floats, Floats]:
         """Logits [C], attention [S, C] over sentences and what each sentence adds [S, C]."""
@@ -184,7 +184,8 @@ class Model:
         support = attention * (u @ h["weights"].T)
         return support.sum(0) + h["bias"], attention, support
 
-    def _judge(self, document: Document, states: States) -> Explanation:
+    def judge(self, document: Document, states: States) -> Explanation:
+        """The verdict on a document from its encoder states."""
         logits, attention, support = self.logits(states)
         taxonomy, calibration = self.taxonomy, self.card.calibration
         scores = {k: v[0] for k, v in probabilities(taxonomy, logits[None], calibration).items()}

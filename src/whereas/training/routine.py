@@ -12,13 +12,7 @@ from whereas import corpus, lint
 from whereas import recipe as recipes
 from whereas.calibration import columns
 from whereas.errors import WhereasError
-from whereas.evaluation import (
-    Result,
-    crossfitted,
-    evidence_figures,
-    label_figures,
-    logits_of,
-)
+from whereas.evaluation import Result, crossfitted, judged, result, rows
 from whereas.lint import Table
 from whereas.model import Model
 from whereas.records import Example
@@ -162,9 +156,10 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
     """The model and its rival on every development set, calibrated by cross-fitting."""
     dev = [e for group in data.dev.values() for e in group]
     where = [name for name, group in data.dev.items() for _ in group]
-    systems = {model.id: aligned(logits_of(model, dev), model.taxonomy, data.taxonomy)}
+    logits, verdicts = judged(model, dev)
+    systems = {model.id: aligned(logits, model.taxonomy, data.taxonomy)}
     if rival:
-        systems[rival.id] = aligned(logits_of(rival, dev), rival.taxonomy, data.taxonomy)
+        systems[rival.id] = aligned(judged(rival, dev)[0], rival.taxonomy, data.taxonomy)
     else:
         taught: list[Example] = [e for group in data.train.values() for e in group]
         weight = [data.weights[name] for name, group in data.train.items() for _ in group]
@@ -174,21 +169,13 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
     results = []
     for system, logits in systems.items():
         calibrations = crossfitted(data.taxonomy, logits, dev)
+        shown = verdicts if system == model.id else None
+        found = rows(data.taxonomy, logits, dev, calibrations, shown)
         for name, group in data.dev.items():
-            rows = [n for n, at in enumerate(where) if at == name]
-            result = label_figures(
-                data.taxonomy,
-                logits[rows],
-                group,
-                [calibrations[n] for n in rows],
-                system=system,
-                data=name,
-                digest=corpus.digest(group),
+            here = [row for row, at in zip(found, where, strict=True) if at == name]
+            results.append(
+                result(data.taxonomy, here, system=system, data=name, digest=corpus.digest(group))
             )
-            if system == model.id:
-                shown = evidence_figures(model, group)
-                result = msgspec.structs.replace(result, figures={**result.figures, **shown})
-            results.append(result)
     return results
 
 

@@ -35,11 +35,12 @@ FLOORS = {
     "brief": 6,
     "triage": 7,
     "evaluation": 7,
+    "tasks": 8,
     "training": 8,
-    "report": 8,
-    "release": 9,
-    "display": 9,
-    "cli": 10,
+    "report": 9,
+    "release": 10,
+    "display": 10,
+    "cli": 11,
 }
 """A module imports only from lower floors; modules of one package also from each other."""
 

@@ -15,6 +15,7 @@ from whereas import __version__
 from whereas.errors import WhereasError
 
 if TYPE_CHECKING:  # rich, numpy and ONNX Runtime wait for the verb that needs them
+    from whereas.evaluation import Result
     from whereas.model import Model
     from whereas.records import Document, Outcome, Unreadable
     from whereas.triage import Settings, Summary
@@ -253,17 +254,77 @@ def train(
 
 @verb
 def evaluate(
-    recipe: Annotated[Path, typer.Argument(help="Recipe TOML; its development data is used.")],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tasks by name or TOML; a recipe's TOML: its development data."),
+    ] = None,
     model: ModelOption = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Labelled JSONL of your own. Repeatable.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Measure another tool: JSONL of {id, labels}.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for results, a folder a task in it."),
+    ] = None,
 ) -> None:
-    """Measure a model beside the TF-IDF baseline on a recipe's development data."""
+    """Measure a model on labelled documents: figures with 95 % intervals."""
     from whereas import display, report
 
-    with training():
-        from whereas.training.routine import evaluate as evaluate_model
-    folder = model or _current()
-    results = evaluate_model(recipe, folder, display.console(error=True).print)
-    print(report.markdown(results))  # noqa: T201
+    names = list(tasks or [])
+    if len(names) == 1 and names[0].endswith(".toml") and report.is_recipe(Path(names[0])):
+        with training():
+            from whereas.training.routine import evaluate as evaluate_model
+        found = evaluate_model(
+            Path(names[0]), model or _current(), display.console(error=True).print
+        )
+    else:
+        found = measure(names, data or [], model, predictions, output)
+    print(report.markdown(found))  # noqa: T201
+
+
+def measure(
+    names: list[str],
+    data: list[Path],
+    model: Path | None,
+    predictions: Path | None,
+    output: Path | None,
+) -> list[Result]:
+    """Runs tasks, and tasks made of labelled files, one after the other."""
+    from whereas import display, tasks
+
+    todo = [(tasks.load(path), path) for path in map(tasks.find, names)]
+    todo += [(tasks.of_file(path), path) for path in data]
+    if not todo:
+        raise WhereasError("nothing to measure on", "Give tasks, or --data FILE")
+    reader = load_model(model)
+    results = []
+    for task, path in todo:
+        found = tasks.examples(task, path, reader.taxonomy)
+        folder = output / task.name if output else None
+        done = (
+            tasks.predictions(task, found, predictions, reader.taxonomy, folder)
+            if predictions
+            else tasks.run(task, found, reader, folder)
+        )
+        display.console(error=True).print(done.record.signature, soft_wrap=True)
+        results.append(done.record.result)
+    return results
+
+
+@verb
+def compare(
+    first: Annotated[Path, typer.Argument(help="Result folder of `whereas evaluate -o`.")],
+    second: Annotated[Path, typer.Argument(help="Result folder of another system, same task.")],
+) -> None:
+    """Compare two systems on one task: paired differences, and which documents changed."""
+    from whereas import display, report, tasks
+    from whereas import taxonomy as taxonomies
+
+    found = tasks.compare(tasks.read(first), tasks.read(second), taxonomies.load(), report.COMPARED)
+    display.console().print(display.tables(report.comparison(found)))
 
 
 @verb

@@ -46,7 +46,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One document: its labels by axis, those given, and the calibrated probability of each label
     (empty for a system without scores). `review`: marked for a person. `slices` name what kind of
-    document it is."""
+    document it is. `words`: what the system shows for its labels, by axis or ground."""
 
     id: str
     event: str
@@ -56,6 +56,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     review: bool = False
     shown: list[Shown] = []
     slices: dict[str, str] = {}
+    title: str = ""
+    text: str = ""
+    words: dict[str, list[Span]] = {}
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +162,9 @@ def rows(
                 review=top < calibration.review_below,
                 shown=list(_shown(taxonomy, example, verdict)) if verdict else [],
                 slices=slices(example),
+                title=example.title,
+                text=example.text,
+                words=_words(verdict) if verdict else {},
             )
         )
     return found
@@ -198,6 +204,15 @@ def _shown(taxonomy: Taxonomy, example: Example, verdict: Verdict) -> Iterable[S
         hit = overlap or any(_same_sentence(a, b, cuts) for a in spans for b in quotes)
         kind = label if axis == "rationales" and label in CORE else axis
         yield Shown(kind=kind, hit=hit, overlap=overlap)
+
+
+def _words(verdict: Verdict) -> dict[str, list[Span]]:
+    given = [
+        (axis, label)
+        for axis, found in verdict.labels.items()
+        for label in (found if isinstance(found, list) else [found] if found else [])
+    ]
+    return {f"{axis}={label.label}": label.evidence for axis, label in given if label.evidence}
 
 
 def _same_sentence(a: Span, b: Span, cuts: Sequence[Span]) -> bool:

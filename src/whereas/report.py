@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 from whereas.evaluation import AT_LEAST, Figure, Result
+from whereas.lint import Table
 from whereas.model import Card
+from whereas.tasks import Comparison
 
 HEADLINE = (
     "action macro-F1",
@@ -30,6 +34,59 @@ HEADLINE = (
     "surveillance evidence hit",
     "forced_labor evidence hit",
 )
+
+
+COMPARED = (
+    "action macro-F1",
+    "action accuracy",
+    "human_rights F1",
+    "surveillance F1",
+    "forced_labor F1",
+    "rationales micro-F1",
+    "background_rationales micro-F1",
+    "secondary_actions micro-F1",
+    "status macro-F1",
+    "relevance AP",
+)
+"""What two systems are compared on."""
+MAX_CHANGED = 30
+
+
+def comparison(found: Comparison) -> list[Table]:
+    """Differences of figures, and documents whose primary label changed."""
+    rows = []
+    for d in found.differences:
+        if d.value is None:
+            rows.append([d.name, f"{d.n}", "undefined", "", "", ""])
+            continue
+        assert d.adjusted is not None
+        seen = "yes" if d.adjusted < 0.05 else f"no (would show {d.detectable:.3f})"
+        interval = f"{d.low:+.3f} to {d.high:+.3f}"
+        rows.append([d.name, f"{d.n}", f"{d.value:+.3f}", interval, f"{d.adjusted:.4f}", seen])
+    changed = [list(row) for row in found.changed[:MAX_CHANGED]]
+    won = sum(right == a for _, right, a, _ in found.changed)
+    lost = sum(right == b for _, right, _, b in found.changed)
+    return [
+        Table(
+            title=f"{found.first} minus {found.second}",
+            columns=["figure", "n", "difference", "95 % interval", "p (Holm)", "significant"],
+            rows=rows,
+        ),
+        Table(
+            title=f"{len(found.changed)} documents decided otherwise: {won} right only by the "
+            f"first, {lost} only by the second",
+            columns=["document", "right", found.first, found.second],
+            rows=changed,
+        ),
+    ]
+
+
+def is_recipe(path: Path) -> bool:
+    """Whether a TOML file is a recipe rather than a task."""
+    try:
+        return "fit" in tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
 
 
 def number(figure: Figure | None) -> str:

@@ -1,0 +1,292 @@
+"""Evaluation tasks as data, and the folder of results that a run of one leaves.
+
+A task names labelled documents and how decisions are taken on them. A result folder holds
+`results.json` (`Record`) and `rows.jsonl` (one `Row` a document): all that comparisons and reports
+need, whatever system gave the labels.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from whereas import __version__, corpus, evaluation
+from whereas import recipe as recipes
+from whereas.errors import WhereasError
+from whereas.evaluation import Result, Row
+from whereas.model import Model
+from whereas.recipe import Data
+from whereas.records import Example
+from whereas.taxonomy import Taxonomy
+
+FORMAT = 1
+RESULTS, ROWS = "results.json", "rows.jsonl"
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a system is measured on.
+
+    `data` are paths or globs relative to the task's file, or under `$WHEREAS_DATA/`. `holdout` > 0
+    takes that development split of them. `digest` is `corpus.digest` of the documents: others are
+    refused. `calibration`: `released`, the model's own; or `cross-fit`, for documents on which the
+    model's own was fitted.
+    """
+
+    name: str
+    version: str
+    data: list[str]
+    holdout: float = 0.0
+    digest: str | None = None
+    calibration: Literal["released", "cross-fit"] = "released"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`results.json`. `signature` says, in the manner of SacreBLEU, what must be equal for two
+    results to be comparable, and what was measured; `comparable` is its first half."""
+
+    format: int
+    signature: str
+    comparable: str
+    task: str
+    system: str
+    result: Result
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """A result folder as read."""
+
+    record: Record
+    rows: list[Row]
+
+
+def tasks_folder() -> Path:
+    """Where the tasks lie that come with the sources."""
+    return Path(__file__).resolve().parents[2] / "eval" / "tasks"
+
+
+def find(name: str) -> Path:
+    """The file of a task: a path, or the name of one that comes with the sources."""
+    if name.endswith(".toml"):
+        return Path(name)
+    path = tasks_folder() / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in tasks_folder().glob("*.toml"))) or "none here"
+        raise WhereasError(f"no task {name!r}", f"Tasks: {known}; or give a TOML, or --data FILE")
+    return path
+
+
+def load(path: Path) -> Task:
+    """Raises `WhereasError` when the file cannot be read, is not TOML or has unknown keys."""
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Task)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise WhereasError(
+            f"{path}: {error}", "Keys of a task: " + ", ".join(Task.__struct_fields__)
+        ) from error
+
+
+def of_file(path: Path) -> Task:
+    """The task of measuring on a labelled file of the user's."""
+    return Task(name=path.stem, version="0", data=[str(path.resolve())])
+
+
+def examples(task: Task, path: Path, taxonomy: Taxonomy) -> list[Example]:
+    """The documents of a task.
+
+    Raises:
+        WhereasError: data that is missing, mislabelled or not that of the task's digest.
+    """
+    found: list[Example] = []
+    for place in task.data:
+        data = Data(name=task.name, path=place)
+        files = recipes.locate(data, path)
+        if not files:
+            raise WhereasError(
+                f"task {task.name} needs data that does not come with whereas",
+                f"Set {recipes.DATA_VARIABLE} to its folder",
+            )
+        found += [e for file in files for e in corpus.read(file)]
+    if task.holdout:
+        found = corpus.split(found, task.holdout)[1]
+    faults = list(corpus.problems(found, taxonomy))
+    if faults or not found:
+        raise WhereasError(
+            f"task {task.name}: {faults[0] if faults else 'no documents'}",
+            "Mend the labels; whereas label lint shows every problem",
+        )
+    digest = corpus.digest(found)
+    if task.digest and task.digest != digest:
+        raise WhereasError(
+            f"task {task.name}: its documents are not the frozen ones ({digest})",
+            f"The task says {task.digest}: bring them back",
+        )
+    return found
+
+
+def run(task: Task, found: Sequence[Example], model: Model, folder: Path | None) -> Finished:
+    """Measures a model on a task; leaves the results in a folder if one is given."""
+    logits, verdicts = evaluation.judged(model, found)
+    if task.calibration == "cross-fit":
+        calibrations = evaluation.crossfitted(model.taxonomy, logits, found)
+    else:
+        calibrations = [model.card.calibration] * len(found)
+    rows = evaluation.rows(model.taxonomy, logits, found, calibrations, verdicts)
+    return finish(task, found, rows, model.taxonomy, model.id, folder)
+
+
+def predictions(
+    task: Task, found: Sequence[Example], path: Path, taxonomy: Taxonomy, folder: Path | None
+) -> Finished:
+    """Measures the predictions of another tool: JSONL, `{"id": …, "labels": {axis: …}}` a line.
+
+    Raises:
+        WhereasError: a line that does not fit, or a document without prediction.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
+    given: dict[str, dict[str, str | list[str]]] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                each = msgspec.json.decode(line, type=_Prediction)
+            except msgspec.MsgspecError as error:
+                raise WhereasError(
+                    f"{path}:{number}: {error}", "One {id, labels} a line"
+                ) from error
+            given[each.id] = each.labels
+    missing = [e.id for e in found if e.id not in given]
+    if missing:
+        raise WhereasError(
+            f"{path} has no prediction for {missing[0]} ({len(missing)} in all)",
+            f"Predict every document of {task.name}",
+        )
+    rows = []
+    for example in found:
+        labels = msgspec.structs.replace(example, labels=given[example.id])
+        for axis in taxonomy.axis:
+            for label in labels.many(axis.name):
+                taxonomy.check_label(axis.name, label)
+        rows.append(
+            Row(
+                id=example.id,
+                event=example.event or example.id,
+                gold={name: example.many(name) for name in taxonomy.axis_names},
+                given={name: labels.many(name) for name in taxonomy.axis_names},
+                slices=evaluation.slices(example),
+                title=example.title,
+                text=example.text,
+            )
+        )
+    return finish(task, found, rows, taxonomy, path.stem, folder)
+
+
+class _Prediction(msgspec.Struct, frozen=True):
+    id: str
+    labels: dict[str, str | list[str]]
+
+
+def finish(
+    task: Task,
+    found: Sequence[Example],
+    rows: list[Row],
+    taxonomy: Taxonomy,
+    system: str,
+    folder: Path | None,
+) -> Finished:
+    """Figures of rows, signed, and written if a folder is given."""
+    digest = corpus.digest(found)
+    result = evaluation.result(taxonomy, rows, system=system, data=task.name, digest=digest)
+    comparable = "|".join(
+        [
+            f"{task.name}@{task.version}",
+            f"data:{digest.removeprefix('sha256:')[:8]}",
+            f"n:{len(found)}",
+            f"taxonomy:{taxonomy.name}@{taxonomy.version}",
+        ]
+    )
+    signature = "|".join(
+        [
+            comparable,
+            f"system:{system}",
+            f"thr:{task.calibration}",
+            f"boot:{evaluation.DRAWS}",
+            f"seed:{evaluation.SEED}",
+            f"whereas:{__version__}",
+        ]
+    )
+    record = Record(
+        format=FORMAT,
+        signature=signature,
+        comparable=comparable,
+        task=task.name,
+        system=system,
+        result=result,
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / ROWS, b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
+        _write(folder / RESULTS, msgspec.json.format(msgspec.json.encode(record), indent=1))
+    return Finished(record=record, rows=rows)
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def read(folder: Path) -> Finished:
+    """A result folder. Raises `WhereasError` when it is not one."""
+    try:
+        record = msgspec.json.decode((folder / RESULTS).read_bytes(), type=Record)
+        lines = (folder / ROWS).read_bytes().splitlines()
+        rows = [msgspec.json.decode(line, type=Row) for line in lines]
+    except (OSError, msgspec.MsgspecError) as error:
+        raise WhereasError(
+            f"{folder} holds no results: {error}", "Give a folder that whereas evaluate -o wrote"
+        ) from error
+    if record.format != FORMAT:
+        raise WhereasError(
+            f"{folder} has results of format {record.format}; this version reads {FORMAT}",
+            "Evaluate again",
+        )
+    return Finished(record=record, rows=rows)
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two systems on one task: differences of figures, and documents decided otherwise on the
+    primary axis: (id, right label, label of the first, label of the second)."""
+
+    first: str
+    second: str
+    differences: list[evaluation.Difference]
+    changed: list[tuple[str, str, str, str]]
+
+
+def compare(one: Finished, other: Finished, taxonomy: Taxonomy, names: Sequence[str]) -> Comparison:
+    """Raises `WhereasError` when the two were not measured on the same documents."""
+    if one.record.comparable != other.record.comparable:
+        raise WhereasError(
+            f"not comparable: {one.record.comparable} and {other.record.comparable}",
+            "Evaluate both on the same version of one task",
+        )
+    second = {row.id: row for row in other.rows}
+    primary = taxonomy.primary.name
+    changed = [
+        (row.id, row.gold[primary][0], row.given[primary][0], second[row.id].given[primary][0])
+        for row in one.rows
+        if row.id in second and row.given[primary] != second[row.id].given[primary]
+    ]
+    return Comparison(
+        first=one.record.system,
+        second=other.record.system,
+        differences=evaluation.compare(taxonomy, one.rows, other.rows, names),
+        changed=changed,
+    )

@@ -1,0 +1,194 @@
+"""Tasks, result folders and comparisons, with a system that predicts from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from whereas import corpus, report, tasks
+from whereas.cli import app
+from whereas.errors import WhereasError
+from whereas.records import Example
+from whereas.tasks import Task
+from whereas.taxonomy import Taxonomy
+
+Make = Callable[..., Example]
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, make_example: Make) -> Path:
+    """Twelve labelled documents, every other one irrelevant."""
+    none = {"action": "none", "status": "background", "rationales": []}
+    examples = [
+        make_example(
+            id=f"{n}", event=f"{n}", labels=make_example().labels | (none if n % 2 else {})
+        )
+        for n in range(12)
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(b"\n".join(map(msgspec.json.encode, examples)))
+    return path
+
+
+def predicted(path: Path, examples: list[Example], wrong: int = 0, **more: Any) -> Path:
+    """Predictions of which the first `wrong` have another action."""
+    lines = [
+        {"id": e.id, "labels": dict(e.labels) | ({"action": "report"} if n < wrong else {}) | more}
+        for n, e in enumerate(examples)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    return path
+
+
+def finished(labelled: Path, name: str, wrong: int, taxonomy: Taxonomy) -> tasks.Finished:
+    folder = labelled.parent
+    examples = corpus.read(labelled)
+    path = predicted(folder / f"{name}.jsonl", examples, wrong)
+    return tasks.predictions(tasks.of_file(labelled), examples, path, taxonomy, folder / name)
+
+
+# ------------------------------------------------------------------ tasks
+
+
+def test_tasks_file_with_unknown_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text('name = "t"\nversion = "1"\ndata = []\nkinds = "x"', "utf-8")
+    with pytest.raises(WhereasError, match="kinds"):
+        tasks.load(path)
+
+
+def test_tasks_unknown_name_lists_the_tasks() -> None:
+    with pytest.raises(WhereasError, match="no task 'nope'"):
+        tasks.find("nope")
+
+
+def test_tasks_changed_documents_are_refused(labelled: Path, taxonomy: Taxonomy) -> None:
+    examples = corpus.read(labelled)
+    task = msgspec.structs.replace(tasks.of_file(labelled), digest=corpus.digest(examples))
+    assert tasks.examples(task, labelled, taxonomy) == examples
+    labelled.write_bytes(labelled.read_bytes().replace(b"dissidents", b"commuters!"))
+    with pytest.raises(WhereasError, match="not the frozen ones"):
+        tasks.examples(task, labelled, taxonomy)
+
+
+def test_tasks_holdout_takes_the_development_split(labelled: Path, taxonomy: Taxonomy) -> None:
+    task = Task(name="t", version="1", data=[str(labelled)], holdout=0.5)
+    expected = corpus.split(corpus.read(labelled), 0.5)[1]
+    assert tasks.examples(task, labelled, taxonomy) == expected
+
+
+def test_tasks_mislabelled_documents_are_refused(labelled: Path, taxonomy: Taxonomy) -> None:
+    labelled.write_bytes(labelled.read_bytes().replace(b"export_control", b"export_contrl"))
+    with pytest.raises(WhereasError, match="'export_contrl' is not a label of action"):
+        tasks.examples(tasks.of_file(labelled), labelled, taxonomy)
+
+
+def test_tasks_data_elsewhere_needs_the_variable(
+    monkeypatch: pytest.MonkeyPatch, taxonomy: Taxonomy
+) -> None:
+    monkeypatch.delenv("WHEREAS_DATA", raising=False)
+    task = Task(name="t", version="1", data=["$WHEREAS_DATA/x.jsonl"])
+    with pytest.raises(WhereasError, match="does not come with whereas") as caught:
+        tasks.examples(task, Path("t.toml"), taxonomy)
+    assert "WHEREAS_DATA" in caught.value.fix
+
+
+# ------------------------------------------------------------------ predictions of another tool
+
+
+def test_tasks_predictions_are_measured_and_signed(labelled: Path, taxonomy: Taxonomy) -> None:
+    record = finished(labelled, "half", 6, taxonomy).record
+    assert record.result.figures["action accuracy"].value == 0.5
+    assert record.signature.startswith("mine@0|data:")
+    assert "|n:12|" in record.signature
+    assert "|system:half|" in record.signature
+    assert "relevance AP" not in record.result.figures, "without scores there is none"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "\n".join(text.splitlines()[1:]), r"no prediction for 0 \(1 in all\)"),
+        (lambda text: text.replace('"labels"', '"label"', 1), r"p\.jsonl:1: .*labels"),
+        (lambda text: text.replace("export_control", "embargo", 1), "'embargo' is not a label"),
+    ],
+)
+def test_tasks_predictions_that_do_not_fit_are_refused(
+    labelled: Path, taxonomy: Taxonomy, change: Callable[[str], str], message: str
+) -> None:
+    examples = corpus.read(labelled)
+    path = predicted(labelled.parent / "p.jsonl", examples)
+    path.write_text(change(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(WhereasError, match=message):
+        tasks.predictions(tasks.of_file(labelled), examples, path, taxonomy, None)
+
+
+# ------------------------------------------------------------------ results and comparison
+
+
+def test_tasks_results_come_back_as_they_were_written(labelled: Path, taxonomy: Taxonomy) -> None:
+    done = finished(labelled, "one", 3, taxonomy)
+    assert tasks.read(labelled.parent / "one") == done
+
+
+def test_tasks_folder_without_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WhereasError, match="holds no results"):
+        tasks.read(tmp_path)
+
+
+def test_tasks_results_of_other_documents_are_not_comparable(
+    labelled: Path, taxonomy: Taxonomy
+) -> None:
+    one = finished(labelled, "one", 3, taxonomy)
+    labelled.write_bytes(labelled.read_bytes().replace(b"dissidents", b"commuters!"))
+    other = finished(labelled, "other", 3, taxonomy)
+    with pytest.raises(WhereasError, match="not comparable"):
+        tasks.compare(one, other, taxonomy, report.COMPARED)
+
+
+def test_tasks_comparison_names_the_documents_that_changed(
+    labelled: Path, taxonomy: Taxonomy
+) -> None:
+    better, worse = (finished(labelled, n, w, taxonomy) for n, w in (("a", 1), ("b", 3)))
+    found = tasks.compare(better, worse, taxonomy, ["action accuracy"])
+    assert found.changed == [
+        ("1", "none", "none", "report"),
+        ("2", "export_control", "export_control", "report"),
+    ]
+    assert found.differences[0].value == pytest.approx(2 / 12)
+
+
+# ------------------------------------------------------------------ commands
+
+
+def test_tasks_evaluate_command_measures_predictions_and_compare_compares(
+    labelled: Path,
+) -> None:
+    examples = corpus.read(labelled)
+    for name, wrong in (("good", 0), ("bad", 8)):
+        path = predicted(labelled.parent / f"{name}.jsonl", examples, wrong)
+        done = CliRunner().invoke(
+            app,
+            [
+                *("evaluate", "--data", str(labelled), "--predictions", str(path)),
+                *("-o", str(labelled.parent / name)),
+            ],
+        )
+        assert done.exit_code == 0, done.output
+        assert "| action accuracy | 12 |" in done.stdout
+    folders = [str(labelled.parent / name / "mine") for name in ("good", "bad")]
+    done = CliRunner().invoke(app, ["compare", *folders])
+    assert done.exit_code == 0, done.output
+    assert "8 documents decided otherwise: 8 right only by the" in " ".join(done.stdout.split())
+
+
+def test_tasks_evaluate_without_anything_says_what_to_give() -> None:
+    done = CliRunner().invoke(app, ["evaluate"])
+    assert done.exit_code == 2
+    assert "Give tasks, or --data FILE" in done.stderr

@@ -231,7 +231,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a model by a recipe, or retrain one on new labels; export and measure it. Resumes."""
-    from whereas import display, report
+    from whereas import display
+    from whereas import report as reports
 
     with training():
         from whereas.training import routine
@@ -248,7 +249,7 @@ def train(
     if dry_run:
         return
     results = routine.train(recipe, output, say, parent=parent, add=added, fast=fast)
-    print(report.markdown(results))  # noqa: T201
+    print(reports.markdown(results))  # noqa: T201
     say(f"model: {output / 'model'}; make it the current one with: whereas release {output}")
 
 
@@ -271,10 +272,11 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a model on labelled documents: figures with 95 % intervals."""
-    from whereas import display, report
+    from whereas import display
+    from whereas import report as reports
 
     names = list(tasks or [])
-    if len(names) == 1 and names[0].endswith(".toml") and report.is_recipe(Path(names[0])):
+    if len(names) == 1 and names[0].endswith(".toml") and reports.is_recipe(Path(names[0])):
         with training():
             from whereas.training.routine import evaluate as evaluate_model
         found = evaluate_model(
@@ -282,7 +284,7 @@ def evaluate(
         )
     else:
         found = measure(names, data or [], model, predictions, output)
-    print(report.markdown(found))  # noqa: T201
+    print(reports.markdown(found))  # noqa: T201
 
 
 def measure(
@@ -320,11 +322,31 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Result folder of another system, same task.")],
 ) -> None:
     """Compare two systems on one task: paired differences, and which documents changed."""
-    from whereas import display, report, tasks
+    from whereas import display, tasks
+    from whereas import report as reports
     from whereas import taxonomy as taxonomies
 
-    found = tasks.compare(tasks.read(first), tasks.read(second), taxonomies.load(), report.COMPARED)
-    display.console().print(display.tables(report.comparison(found)))
+    found = tasks.compare(
+        tasks.read(first), tasks.read(second), taxonomies.load(), reports.COMPARED
+    )
+    display.console().print(display.tables(reports.comparison(found)))
+
+
+@verb
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Result folders of `whereas evaluate -o`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
+    title: Annotated[str, typer.Option(help="Headline of the page.")] = "",
+) -> None:
+    """Write results as one HTML page: figures, curves, kinds of document, errors, comparison."""
+    from whereas import page, tasks
+    from whereas import taxonomy as taxonomies
+
+    html = page.render([tasks.read(run) for run in runs], taxonomies.load(), title)
+    temporary = output.with_name(f".{output.name}.tmp")
+    temporary.write_text(html, "utf-8")
+    temporary.replace(output)
+    print(output)  # noqa: T201
 
 
 @verb

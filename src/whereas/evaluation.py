@@ -408,7 +408,7 @@ def result(
     for axis in taxonomy.axis:
         truth, guess = _matrices(found, axis.name, axis.names)
         labels[axis.name] = {
-            name: _figure(_f1(truth[:, [k]], guess[:, [k]])(weights[:1]), int(truth[:, k].sum()))
+            name: _figure(_f1(truth[:, [k]], guess[:, [k]])(weights), int(truth[:, k].sum()))
             for k, name in enumerate(axis.names)
         }
     return Result(

@@ -39,6 +39,7 @@ FLOORS = {
     "tasks": 8,
     "training": 8,
     "report": 9,
+    "gate": 9,
     "page": 10,
     "release": 10,
     "display": 10,

@@ -270,6 +270,15 @@ def evaluate(
         Path | None,
         typer.Option("-o", "--output", help="Folder for results, a folder a task in it."),
     ] = None,
+    gated: Annotated[
+        bool, typer.Option("--gate", help="Exit 1 when a figure is below its pinned floor.")
+    ] = False,
+    repin: Annotated[
+        bool, typer.Option("--repin", help="Pin the floors to what is measured.")
+    ] = False,
+    allow_regression: Annotated[
+        bool, typer.Option("--allow-regression", help="Let --repin lower floors.")
+    ] = False,
 ) -> None:
     """Measure a model on labelled documents: figures with 95 % intervals."""
     from whereas import display
@@ -285,6 +294,25 @@ def evaluate(
     else:
         found = measure(names, data or [], model, predictions, output)
     print(reports.markdown(found))  # noqa: T201
+    if gated or repin:
+        hold(found, repin=repin, allow_regression=allow_regression)
+
+
+def hold(results: list[Result], *, repin: bool, allow_regression: bool) -> None:
+    """Holds results to the pinned floors, or pins them; exits 1 when a figure has fallen."""
+    from whereas import display, gate, tasks
+
+    path = tasks.tasks_folder().parent / "floors.json"
+    if repin:
+        for line in gate.repin(path, results, allow_regression=allow_regression):
+            display.console(error=True).print(line)
+        return
+    fallen = gate.fallen(gate.load(path), results)
+    for line in fallen:
+        print(f"fell: {line}", file=sys.stderr)  # noqa: T201
+    if fallen:
+        raise typer.Exit(BREACH)
+    print("every figure is above its floor", file=sys.stderr)  # noqa: T201
 
 
 def measure(

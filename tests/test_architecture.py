@@ -36,14 +36,15 @@ FLOORS = {
     "brief": 6,
     "triage": 7,
     "evaluation": 7,
-    "tasks": 8,
+    "robustness": 8,
+    "tasks": 9,
     "training": 8,
-    "report": 9,
-    "gate": 9,
-    "page": 10,
-    "release": 10,
-    "display": 10,
-    "cli": 11,
+    "report": 10,
+    "gate": 10,
+    "page": 11,
+    "release": 11,
+    "display": 11,
+    "cli": 12,
 }
 """A module imports only from lower floors; modules of one package also from each other."""
 

@@ -17,7 +17,7 @@ from whereas import __version__, charts, evaluation, metrics, tasks
 from whereas.charts import Interval, Series
 from whereas.evaluation import AT_LEAST, DRAWS, Row
 from whereas.records import Span
-from whereas.report import COMPARED, HEADLINE, comparison
+from whereas.report import COMPARED, comparison, shown
 from whereas.tasks import Finished
 from whereas.taxonomy import Taxonomy, readable
 
@@ -41,7 +41,7 @@ def render(runs: Sequence[Finished], taxonomy: Taxonomy, title: str = "") -> str
     pairs = [
         (a, b)
         for a, b in itertools.combinations(runs, 2)
-        if a.record.comparable == b.record.comparable
+        if a.record.comparable == b.record.comparable and a.rows
     ]
     return template.render(
         title=title or "Evaluation: " + ", ".join(dict.fromkeys(r.record.system for r in runs)),
@@ -67,9 +67,20 @@ def _run(run: Finished, taxonomy: Taxonomy, number: int) -> dict[str, Any]:
     result, rows = run.record.result, run.rows
     figures = [
         Interval(name, f.value, f.low, f.high, f"n {f.n}")
-        for name in HEADLINE
+        for name in shown(list(result.figures))
         if (f := result.figures.get(name)) is not None
     ]
+    if not rows:
+        return {
+            "anchor": f"run-{number}",
+            "system": result.system,
+            "task": run.record.task,
+            "documents": f"{result.documents:,}",
+            "events": "",
+            "summary": "",
+            "signature": run.record.signature,
+            "headline": charts.forest(figures, title=f"Figures of {result.system}", label=260),
+        }
     labels = []
     for axis in taxonomy.axis:
         found = [

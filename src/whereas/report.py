@@ -116,7 +116,7 @@ def markdown(results: Sequence[Result]) -> str:
     ]
     names = list(dict.fromkeys(n for r in results for n in r.figures))
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for name in [n for n in HEADLINE if n in names]:
+    for name in shown(names):
         cells = [name]
         for data in sets:
             figures = [by[data, s].figures.get(name) for s in systems]
@@ -124,6 +124,11 @@ def markdown(results: Sequence[Result]) -> str:
             cells += [str(known.n) if known else "-", *(number(f) for f in figures)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def shown(names: Sequence[str]) -> list[str]:
+    """The figures to show of those there are, in order."""
+    return [n for n in HEADLINE if n in names] + [n for n in names if n.endswith(" kept")]
 
 
 def per_label(result: Result, axis: str) -> str:

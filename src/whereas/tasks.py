@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from whereas import __version__, corpus, evaluation
+from whereas import __version__, corpus, evaluation, robustness
 from whereas import recipe as recipes
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row
@@ -31,15 +31,17 @@ RESULTS, ROWS = "results.json", "rows.jsonl"
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a system is measured on.
 
-    `data` are paths or globs relative to the task's file, or under `$WHEREAS_DATA/`. `holdout` > 0
-    takes that development split of them. `digest` is `corpus.digest` of the documents: others are
-    refused. `calibration`: `released`, the model's own; or `cross-fit`, for documents on which the
-    model's own was fitted.
+    `data` are paths or globs relative to the task's file, or under `$WHEREAS_DATA/`. `kind`:
+    `labels`, how good they are; `invariance`, whether they survive alterations
+    (`whereas.robustness`). `holdout` > 0 takes that development split of the data. `digest` is
+    `corpus.digest` of the documents: others are refused. `calibration`: `released`, the model's
+    own; or `cross-fit`, for documents on which the model's own was fitted.
     """
 
     name: str
     version: str
     data: list[str]
+    kind: Literal["labels", "invariance"] = "labels"
     holdout: float = 0.0
     digest: str | None = None
     calibration: Literal["released", "cross-fit"] = "released"
@@ -130,6 +132,16 @@ def examples(task: Task, path: Path, taxonomy: Taxonomy) -> list[Example]:
 
 def run(task: Task, found: Sequence[Example], model: Model, folder: Path | None) -> Finished:
     """Measures a model on a task; leaves the results in a folder if one is given."""
+    if task.kind == "invariance":
+        result = Result(
+            system=model.id,
+            data=task.name,
+            documents=len(found),
+            digest=corpus.digest(found),
+            figures=robustness.invariance(model, found),
+            labels={},
+        )
+        return sign(task, result, [], model.taxonomy, folder)
     logits, verdicts = evaluation.judged(model, found)
     if task.calibration == "cross-fit":
         calibrations = evaluation.crossfitted(model.taxonomy, logits, found)
@@ -203,18 +215,25 @@ def finish(
     """Figures of rows, signed, and written if a folder is given."""
     digest = corpus.digest(found)
     result = evaluation.result(taxonomy, rows, system=system, data=task.name, digest=digest)
+    return sign(task, result, rows, taxonomy, folder)
+
+
+def sign(
+    task: Task, result: Result, rows: list[Row], taxonomy: Taxonomy, folder: Path | None
+) -> Finished:
+    """A result with its signature, written if a folder is given."""
     comparable = "|".join(
         [
             f"{task.name}@{task.version}",
-            f"data:{digest.removeprefix('sha256:')[:8]}",
-            f"n:{len(found)}",
+            f"data:{result.digest.removeprefix('sha256:')[:8]}",
+            f"n:{result.documents}",
             f"taxonomy:{taxonomy.name}@{taxonomy.version}",
         ]
     )
     signature = "|".join(
         [
             comparable,
-            f"system:{system}",
+            f"system:{result.system}",
             f"thr:{task.calibration}",
             f"boot:{evaluation.DRAWS}",
             f"seed:{evaluation.SEED}",
@@ -226,12 +245,12 @@ def finish(
         signature=signature,
         comparable=comparable,
         task=task.name,
-        system=system,
+        system=result.system,
         result=result,
     )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / ROWS, b"\n".join(map(msgspec.json.encode, rows)) + b"\n")
+        _write(folder / ROWS, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
         _write(folder / RESULTS, msgspec.json.format(msgspec.json.encode(record), indent=1))
     return Finished(record=record, rows=rows)
 

@@ -1,0 +1,80 @@
+"""Alterations of documents: they change what they say, and nothing else."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whereas import robustness
+from whereas.model import Model, current
+from whereas.records import Document, Example
+
+LONG = " ".join(f"word{n}" for n in range(400)) + ". The Commerce Department said no."
+
+
+def document(text: str, title: str = "A title") -> Document:
+    return Document(id="d", title=title, text=text, origin="-")
+
+
+def test_robustness_spin_replaces_words_of_the_field_by_its_table() -> None:
+    text = "The Commerce Department said the Entity List hits firms, because rights abuses went on."
+    spun = robustness.spin(text, random.Random(1))
+    assert "Commerce Department" not in spun
+    assert "Entity List " not in spun
+    assert any(word in spun for word in ("mentioned", "stated"))
+    assert "went on." in spun
+
+
+def test_robustness_spin_leaves_parts_of_words_alone() -> None:
+    assert robustness.spin("Maybe the billet is unfinished", random.Random(1)).startswith("Maybe")
+
+
+def test_robustness_every_spun_word_differs_from_its_original() -> None:
+    for word, variants in robustness._spun_words().items():
+        assert variants
+        assert all(v and v != word for v in variants)
+
+
+def test_robustness_first_words_keep_spacing_and_stop_at_a_word() -> None:
+    cut = robustness.first_words(LONG, random.Random(1))
+    assert LONG.startswith(cut)
+    assert len(cut.split()) == 150
+    assert robustness.first_words("a b", random.Random(1)) == "a b"
+
+
+def test_robustness_surround_keeps_the_text_whole() -> None:
+    noisy = robustness.surround("The story.", random.Random(1))
+    assert "\n\nThe story.\n\n" in noisy
+    assert not noisy.startswith("The story")
+
+
+@given(st.text(max_size=300), st.integers(0, 99))
+def test_robustness_scan_confuses_few_characters(text: str, seed: int) -> None:
+    read = robustness.scan(text, random.Random(seed))
+    assert abs(len(read) - len(text)) <= 2 + 0.3 * len(text)
+
+
+@pytest.mark.parametrize("name", robustness.ALTERATIONS)
+def test_robustness_alterations_are_the_same_every_time(name: str) -> None:
+    alter = robustness.ALTERATIONS[name]
+    first, again = (alter(document(LONG), random.Random("x")) for _ in range(2))
+    assert first == again
+    assert (first.title, first.text) != ("A title", LONG)
+
+
+def test_robustness_invariance_counts_only_what_was_altered() -> None:
+    model = Model(current())
+    text = "Ostrava put Belmarsh Optics on its export list because its cameras follow dissidents."
+    examples = [
+        Example(id="a", title="Ostrava lists Belmarsh", text=text, labels={}, event="a"),
+        Example(id="b", title="", text=text, labels={}, event="b"),
+    ]
+    figures = robustness.invariance(model, examples)
+    assert figures["no title: action kept"].n == 1
+    assert figures["first 150 words: action kept"].n == 0
+    assert figures["first 150 words: action kept"].value is None
+    assert figures["web noise: core grounds kept"].n == 2
+    assert all(f.value is None or 0 <= f.value <= 1 for f in figures.values())

@@ -8,7 +8,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # No hub, ever: weights come from a pinned package.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: run test check bench train format clean
+.PHONY: run test check eval bench train format clean
 
 run: $(VENV)/.base
 	@$(BIN)/whereas triage examples
@@ -22,6 +22,11 @@ check: $(VENV)/.train
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 	WHEREAS_REQUIRE_TRAIN=1 $(BIN)/python -m pytest
+
+# The released model on the frozen gold set and under alterations, as tables and as a page.
+eval: $(VENV)/.base
+	$(BIN)/whereas evaluate gold robustness --gate -o out/eval
+	$(BIN)/whereas report out/eval/gold out/eval/robustness -o out/eval/report.html
 
 bench: $(VENV)/.base
 	@$(BIN)/python tests/bench.py

@@ -522,3 +522,14 @@ def test_retraining_other_rank_than_the_parent_is_refused(
     recipe = write_recipe(tmp_path, base, rank=8)
     with pytest.raises(WhereasError, match="fine-tuned otherwise"):
         Run(recipe, tmp_path / "run", quiet, parent=Model(finished / "model"))
+
+
+def test_training_baseline_is_measured_on_documents_it_has_not_seen(
+    base: Path, tmp_path: Path
+) -> None:
+    from whereas.training.routine import baseline_rows
+
+    found = [msgspec.structs.replace(toy_example(n), id=f"x{n}") for n in range(200, 230)]
+    rows = baseline_rows(write_recipe(tmp_path, base), found, quiet)
+    assert [row.id for row in rows] == [e.id for e in found]
+    assert np.mean([row.gold["fruit"] == row.given["fruit"] for row in rows]) > 0.9

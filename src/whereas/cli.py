@@ -266,6 +266,10 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Measure another tool: JSONL of {id, labels}.")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Measure TF-IDF + logistic regression, trained by this recipe."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder for results, a folder a task in it."),
@@ -292,7 +296,7 @@ def evaluate(
             Path(names[0]), model or _current(), display.console(error=True).print
         )
     else:
-        found = measure(names, data or [], model, predictions, output)
+        found = measure(names, data or [], model, predictions, baseline, output)
     print(reports.markdown(found))  # noqa: T201
     if gated or repin:
         hold(found, repin=repin, allow_regression=allow_regression)
@@ -320,6 +324,7 @@ def measure(
     data: list[Path],
     model: Path | None,
     predictions: Path | None,
+    baseline: Path | None,
     output: Path | None,
 ) -> list[Result]:
     """Runs tasks, and tasks made of labelled files, one after the other."""
@@ -334,11 +339,15 @@ def measure(
     for task, path in todo:
         found = tasks.examples(task, path, reader.taxonomy)
         folder = output / task.name if output else None
-        done = (
-            tasks.predictions(task, found, predictions, reader.taxonomy, folder)
-            if predictions
-            else tasks.run(task, found, reader, folder)
-        )
+        if predictions:
+            done = tasks.predictions(task, found, predictions, reader.taxonomy, folder)
+        elif baseline:
+            with training():
+                from whereas.training.routine import BASELINE, baseline_rows
+            rows = baseline_rows(baseline, found, display.console(error=True).print)
+            done = tasks.finish(task, found, rows, reader.taxonomy, BASELINE, folder)
+        else:
+            done = tasks.run(task, found, reader, folder)
         display.console(error=True).print(done.record.signature, soft_wrap=True)
         results.append(done.record.result)
     return results

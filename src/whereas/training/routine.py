@@ -10,9 +10,9 @@ import numpy as np
 
 from whereas import corpus, lint
 from whereas import recipe as recipes
-from whereas.calibration import columns
+from whereas.calibration import calibrate, columns, gold
 from whereas.errors import WhereasError
-from whereas.evaluation import Result, crossfitted, judged, result, rows
+from whereas.evaluation import Result, Row, crossfitted, judged, result, rows
 from whereas.lint import Table
 from whereas.model import Model
 from whereas.records import Example
@@ -163,9 +163,7 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
     else:
         taught: list[Example] = [e for group in data.train.values() for e in group]
         weight = [data.weights[name] for name, group in data.train.items() for _ in group]
-        systems["TF-IDF + logistic regression"] = baseline.logits(
-            taught, dev, data.taxonomy, weight
-        )
+        systems[BASELINE] = baseline.logits(taught, dev, data.taxonomy, weight)
     results = []
     for system, logits in systems.items():
         calibrations = crossfitted(data.taxonomy, logits, dev)
@@ -177,6 +175,20 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
                 result(data.taxonomy, here, system=system, data=name, digest=corpus.digest(group))
             )
     return results
+
+
+BASELINE = "TF-IDF + logistic regression"
+
+
+def baseline_rows(recipe: Path, found: Sequence[Example], say: Progress) -> list[Row]:
+    """Decisions on documents of the baseline, trained and calibrated on a recipe's data."""
+    data = gather(recipes.load(recipe), recipe, say)
+    taught = [e for group in data.train.values() for e in group]
+    weight = [data.weights[name] for name, group in data.train.items() for _ in group]
+    dev = [e for group in data.dev.values() for e in group]
+    logits = baseline.logits(taught, [*dev, *found], data.taxonomy, weight)
+    fitted = calibrate(data.taxonomy, logits[: len(dev)], gold(dev, data.taxonomy))
+    return rows(data.taxonomy, logits[len(dev) :], found, [fitted] * len(found))
 
 
 def aligned(logits: np.ndarray, theirs: Taxonomy, ours: Taxonomy) -> np.ndarray:

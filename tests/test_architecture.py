@@ -43,6 +43,7 @@ FLOORS = {
     "gate": 10,
     "page": 11,
     "release": 11,
+    "models": 11,
     "display": 11,
     "cli": 12,
 }

@@ -30,6 +30,8 @@ app = typer.Typer(
 
 labels = typer.Typer(help="Labelled data: check it before it teaches.", no_args_is_help=True)
 app.add_typer(labels, name="label")
+released = typer.Typer(help="Released models: list, show, verify, diff.", no_args_is_help=True)
+app.add_typer(released, name="models")
 
 DONE, BREACH, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -49,7 +51,9 @@ def main() -> None:
     app()
 
 
-def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..., None]:
+def verb(
+    function: Callable[..., None], group: typer.Typer = app, name: str | None = None
+) -> Callable[..., None]:
     """Registers a verb; turns what the user can mend into two lines and exit code 2."""
 
     @functools.wraps(function)
@@ -69,7 +73,7 @@ def verb(function: Callable[..., None], group: typer.Typer = app) -> Callable[..
                 raise
             raise typer.Exit(DONE) from None
 
-    return group.command()(shell)
+    return group.command(name)(shell)
 
 
 def _fail(error: WhereasError) -> NoReturn:
@@ -417,6 +421,54 @@ def lint(
 
 
 verb(lint, labels)
+
+
+ModelName = Annotated[
+    str, typer.Argument(help="A released model's name or folder, or CURRENT.", metavar="MODEL")
+]
+
+
+def list_models() -> None:
+    """List the released models."""
+    from whereas import display, models
+
+    display.console().print(display.tables([models.overview()]))
+
+
+def show_model(name: ModelName = "CURRENT") -> None:
+    """Print a model's card."""
+    from whereas import display, models
+
+    folder = models.find(name)
+    models.verify(folder)
+    try:
+        print(display.clean((folder / "README.md").read_text("utf-8")))  # noqa: T201
+    except OSError as error:
+        raise WhereasError(f"{folder} has no card yet", "whereas release writes it") from error
+
+
+def verify_model(name: ModelName = "CURRENT") -> None:
+    """Check every file of a model against its digest."""
+    from whereas import models
+
+    print(f"{models.verify(models.find(name))}: every file is the released one")  # noqa: T201
+
+
+def diff_models(first: ModelName, second: ModelName = "CURRENT") -> None:
+    """Say how two models differ: data, settings, figures on the same data."""
+    from whereas import display, models
+
+    found = models.difference(models.find(first), models.find(second))
+    display.console().print(display.tables(found))
+
+
+for name, function in (
+    ("list", list_models),
+    ("show", show_model),
+    ("verify", verify_model),
+    ("diff", diff_models),
+):
+    verb(function, released, name)
 
 
 # ------------------------------------------------------------------ what verbs share

@@ -1,0 +1,118 @@
+"""The released models: which there are, whether they are whole, how two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whereas.errors import WhereasError
+from whereas.evaluation import Result
+from whereas.lint import Table
+from whereas.model import Card, models_folder, read_card, sha256
+
+
+def folders() -> list[Path]:
+    """Folders of released models, by name."""
+    return sorted(p.parent for p in models_folder().glob("*/model.json"))
+
+
+def find(name: str) -> Path:
+    """The folder of a model: a path, a released model's name, or CURRENT."""
+    if name == "CURRENT":
+        from whereas.model import current
+
+        return current()
+    released = models_folder() / name
+    folder = released if (released / "model.json").is_file() else Path(name)
+    if not (folder / "model.json").is_file():
+        known = ", ".join(p.name for p in folders()) or "none"
+        raise WhereasError(f"no model {name!r}", f"Released: {known}; or give a folder")
+    return folder
+
+
+def overview() -> Table:
+    """Every released model: when and from what it was trained, its size, whether it is current."""
+    try:
+        current = (models_folder() / "CURRENT").read_text("utf-8").split()[0]
+    except (OSError, IndexError):
+        current = ""
+    rows = []
+    for folder in folders():
+        card = read_card(folder)
+        size = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
+        documents = sum(
+            part["documents"] for name, part in card.data.items() if name.endswith("/train")
+        )
+        rows.append(
+            [
+                folder.name,
+                card.trained_at,
+                f"{documents:,}",
+                f"{size:.0f} MB",
+                card.parent or "",
+                "current" if folder.name == current else "",
+            ]
+        )
+    columns = ["model", "trained", "documents", "size", "parent", ""]
+    return Table(title="Released models", columns=columns, rows=rows)
+
+
+def verify(folder: Path) -> str:
+    """The id of a model whose files are the released ones; raises `WhereasError` if any is not."""
+    card = read_card(folder)
+    return f"{card.name}-{card.version}@{sha256(folder / 'model.json')[:8]}"
+
+
+def difference(first: Path, second: Path) -> list[Table]:
+    """What two models were made of differently, and their figures on the same development data."""
+    one, other = read_card(first), read_card(second)
+    settings = [[key, _short(a), _short(b)] for key, a, b in _settings(one, other) if a != b]
+    figures = []
+    theirs = {(r.data, r.digest): r for r in _results(second, other)}
+    for result in _results(first, one):
+        same = theirs.get((result.data, result.digest))
+        for name, figure in result.figures.items() if same else []:
+            match = same.figures.get(name) if same else None
+            if match and figure.value is not None and match.value is not None:
+                gap = match.value - figure.value
+                figures.append(
+                    [result.data, name, f"{figure.value:.3f}", f"{match.value:.3f}", f"{gap:+.3f}"]
+                )
+    names = [first.name, second.name]
+    return [
+        Table(title="Made of", columns=["", *names], rows=settings),
+        Table(
+            title="Figures on the same data, if any (no test: see whereas compare)",
+            columns=["data", "figure", *names, "difference"],
+            rows=figures,
+        ),
+    ]
+
+
+def _settings(one: Card, other: Card) -> Iterator[tuple[str, Any, Any]]:
+    for key in ("version", "base", "parent", "trained_at", "code"):
+        yield key, getattr(one, key), getattr(other, key)
+    for part in ("fit", "loss", "windows"):
+        a, b = one.recipe.get(part, {}), other.recipe.get(part, {})
+        for key in dict.fromkeys([*a, *b]):
+            yield f"{part}.{key}", a.get(key), b.get(key)
+    for name in dict.fromkeys([*one.data, *other.data]):
+        yield f"data {name}", one.data.get(name), other.data.get(name)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict) and "digest" in value:
+        return f"{value['documents']} documents, {value['digest'][7:15]}"
+    return "-" if value is None else str(value)
+
+
+def _results(folder: Path, card: Card) -> list[Result]:
+    """The model's own figures, of `metrics.json`."""
+    try:
+        found = msgspec.json.decode((folder / "metrics.json").read_bytes(), type=list[Result])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return [r for r in found if r.system.startswith(f"{card.name}-{card.version}@")]

@@ -337,7 +337,7 @@ def folder(tmp_path: Path, quoted: Make) -> Path:
 def test_lint_command_prints_the_tables_and_exits_0(folder: Path) -> None:
     done = CliRunner().invoke(app, ["label", "lint", str(folder)])
     assert done.exit_code == 0, done.output
-    for title in ("Files", "Quotas", "Diversity", "Agreement on 1 documents"):
+    for title in ("Files", "Quotas", "Diversity", "Agreement on 1 documents (pairs)"):
         assert title in done.output
     assert "2 documents, no breach" in done.stderr
 

@@ -285,10 +285,7 @@ def tables(tables: Sequence[lint.Table]) -> Group:
     """Tables one below the other, rows that break a rule in red and marked."""
     parts: list[RenderableType] = []
     for found in tables:
-        table = Table(
-            box=None, pad_edge=False, header_style="dim", title=Text(found.title, "bold"),
-            title_justify="left",
-        )  # fmt: skip
+        table = Table(box=None, pad_edge=False, header_style="dim")
         for k, column in enumerate(found.columns):
             numeric = bool(found.rows) and all(
                 r[k][:1].isdigit() or r[k] == "–" for r in found.rows
@@ -300,7 +297,7 @@ def tables(tables: Sequence[lint.Table]) -> Group:
             if bad:
                 cells[-1].append(" ✗")
             table.add_row(*cells)
-        parts += [table, Text("")]
+        parts += [Text(one_line(found.title), "bold"), table, Text("")]
     return Group(*parts)
 
 

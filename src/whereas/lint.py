@@ -178,9 +178,8 @@ def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:
         table, broken = diversity_table(examples, rules.diversity)
         tables.append(table)
         breaches += broken
-    if folder and rules.agreement:
-        pairs = [pair for file in _files(folder, rules.agreement) for pair in _pairs(file)]
-        tables.append(agreement_table(pairs, taxonomy))
+    for file in _files(folder, rules.agreement) if folder else []:
+        tables.append(agreement_table(_pairs(file), taxonomy, file.stem))
     return Report(documents=len(found), tables=tables, breaches=breaches)
 
 
@@ -496,7 +495,7 @@ def mean_jaccard(sets: Sequence[set[str]]) -> float:
 # ------------------------------------------------------------------ agreement
 
 
-def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy) -> Table:
+def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, name: str = "") -> Table:
     """Cohen's kappa of two annotators: of each axis of one choice, and of each label of a set."""
     rows: list[list[str]] = []
     for axis in taxonomy.axis:
@@ -512,7 +511,8 @@ def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy) -> Table:
             one, two = ([name in s for s in side] for side in sides)
             rows.append([axis.name, name, *_agreed(one, two, sum(one))])
     columns = ["axis", "label", "first", "agree", "kappa"]
-    return Table(title=f"Agreement on {len(pairs)} documents", columns=columns, rows=rows)
+    title = f"Agreement on {len(pairs)} documents" + (f" ({name})" if name else "")
+    return Table(title=title, columns=columns, rows=rows)
 
 
 def _sides(

@@ -495,7 +495,7 @@ def mean_jaccard(sets: Sequence[set[str]]) -> float:
 # ------------------------------------------------------------------ agreement
 
 
-def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, name: str = "") -> Table:
+def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, source: str = "") -> Table:
     """Cohen's kappa of two annotators: of each axis of one choice, and of each label of a set."""
     rows: list[list[str]] = []
     for axis in taxonomy.axis:
@@ -511,7 +511,7 @@ def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, name: str = "") -
             one, two = ([name in s for s in side] for side in sides)
             rows.append([axis.name, name, *_agreed(one, two, sum(one))])
     columns = ["axis", "label", "first", "agree", "kappa"]
-    title = f"Agreement on {len(pairs)} documents" + (f" ({name})" if name else "")
+    title = f"Agreement on {len(pairs)} documents" + (f" ({source})" if source else "")
     return Table(title=title, columns=columns, rows=rows)
 
 

@@ -21,6 +21,7 @@ check: $(VENV)/.train
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
+	$(BIN)/whereas label lint training/corpus
 	WHEREAS_REQUIRE_TRAIN=1 $(BIN)/python -m pytest
 
 # The released model on the frozen gold set and under alterations, as tables and as a page.

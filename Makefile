@@ -26,8 +26,8 @@ check: $(VENV)/.train
 
 # The released model on the frozen gold set and under alterations, as tables and as a page.
 eval: $(VENV)/.base
-	$(BIN)/whereas evaluate gold robustness --gate -o out/eval
-	$(BIN)/whereas report out/eval/gold out/eval/robustness -o out/eval/report.html
+	$(BIN)/whereas evaluate gold robustness direction --gate -o out/eval
+	$(BIN)/whereas report out/eval/gold out/eval/robustness out/eval/direction -o out/eval/report.html
 
 bench: $(VENV)/.base
 	@$(BIN)/python tests/bench.py

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whereas import robustness
+from whereas.errors import WhereasError
 from whereas.model import Model, current
 from whereas.records import Document, Example
+from whereas.robustness import Change, Wording
+from whereas.taxonomy import Taxonomy
 
 LONG = " ".join(f"word{n}" for n in range(400)) + ". The Commerce Department said no."
 
@@ -78,3 +83,68 @@ def test_robustness_invariance_counts_only_what_was_altered() -> None:
     assert figures["first 150 words: action kept"].value is None
     assert figures["web noise: core grounds kept"].n == 2
     assert all(f.value is None or 0 <= f.value <= 1 for f in figures.values())
+
+
+# ------------------------------------------------------------------ direction
+
+
+LISTED = Wording(
+    "Ostrava lists Belmarsh", "The Commerce Department added Belmarsh to its Entity List."
+)
+SONG = Wording(
+    "A song", "The band will play its new song in the town hall on Friday evening at eight."
+)
+
+
+@pytest.fixture
+def reads_list(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A model that says export_control where it reads "Entity List", and none elsewhere."""
+
+    def decide(_: Model, document: Document) -> dict[str, list[str]]:
+        return {"action": ["export_control" if "Entity List" in document.text else "none"]}
+
+    monkeypatch.setattr(robustness, "_decide", decide)
+    return Model(current())
+
+
+def change(**fields: str) -> Change:
+    values = {"id": "c", "kind": "k", "axis": "action", "was": "export_control", "to": "none"}
+    return Change(before=LISTED, after=SONG, **(values | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "followed", "tested"),
+    [
+        ({}, 1.0, 1.0),
+        ({"to": ""}, 1.0, 1.0),
+        ({"to": "relief"}, 0.0, 1.0),
+        ({"was": "visa_ban"}, None, 0.0),
+    ],
+)
+def test_robustness_change_is_followed_when_the_label_moves_as_it_should(
+    reads_list: Model, fields: dict[str, str], followed: float | None, tested: float
+) -> None:
+    figures = robustness.directional(reads_list, [change(**fields)])
+    assert figures["all kinds: followed"].value == followed
+    assert figures["all kinds: right before"].value == tested
+    assert ("k: followed" in figures) == bool(tested)
+
+
+def test_robustness_change_that_alters_nothing_is_not_followed(reads_list: Model) -> None:
+    same = msgspec.structs.replace(change(to=""), after=LISTED)
+    assert robustness.directional(reads_list, [same])["k: followed"].value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("visa_ban", "visa_bann", "visa_bann"), ('"from"', '"form"', r"p\.jsonl:1: .*from")],
+)
+def test_robustness_changes_that_do_not_fit_are_refused(
+    tmp_path: Path, taxonomy: Taxonomy, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(msgspec.json.encode(change(to="visa_ban")))
+    assert robustness.read_changes([path], taxonomy) == [change(to="visa_ban")]
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(WhereasError, match=message):
+        robustness.read_changes([path], taxonomy)

@@ -341,8 +341,15 @@ def measure(
     reader = load_model(model)
     results = []
     for task, path in todo:
-        found = tasks.examples(task, path, reader.taxonomy)
         folder = output / task.name if output else None
+        if task.kind == "direction":
+            if predictions or baseline:
+                raise WhereasError(f"task {task.name} measures models only", "Give --model")
+            done = tasks.run_changes(task, path, reader, folder)
+            display.console(error=True).print(done.record.signature, soft_wrap=True)
+            results.append(done.record.result)
+            continue
+        found = tasks.examples(task, path, reader.taxonomy)
         if predictions:
             done = tasks.predictions(task, found, predictions, reader.taxonomy, folder)
         elif baseline:

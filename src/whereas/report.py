@@ -128,7 +128,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 def shown(names: Sequence[str]) -> list[str]:
     """The figures to show of those there are, in order."""
-    return [n for n in HEADLINE if n in names] + [n for n in names if n.endswith(" kept")]
+    return [n for n in HEADLINE if n in names] + [n for n in names if ": " in n]
 
 
 def per_label(result: Result, axis: str) -> str:

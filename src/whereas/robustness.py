@@ -1,7 +1,8 @@
-"""Whether decisions survive what feeds do to documents: spinning, scanning, cutting, web noise.
+"""Whether decisions follow what a document says, and nothing else.
 
-Invariance tests in the manner of CheckList (Ribeiro et al. 2020, arXiv 2005.04118): a document and
-its altered copy tell the same, so they must get the same labels.
+Tests in the manner of CheckList (Ribeiro et al. 2020, arXiv 2005.04118). Invariance: a document
+and its altered copy (spun, scanned, cut, in web noise) tell the same, so they must get the same
+labels. Direction: a few changed words change the measure, so the label must change with them.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from whereas.calibration import choose, probabilities
+from whereas.errors import WhereasError
 from whereas.evaluation import CORE, DRAWS, Figure, draws_of
 from whereas.model import Model
 from whereas.records import Document, Example
+from whereas.taxonomy import Taxonomy
 
 SEED = 13
 NOISE_BEFORE = (
@@ -125,6 +129,78 @@ def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
         for what, kept in ((primary, same), ("core grounds", core)):
             figures[f"{name}: {what} kept"] = _share(kept, events)
     return figures
+
+
+class Wording(msgspec.Struct, frozen=True):
+    title: str
+    text: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, rename={"was": "from"}):
+    """Two documents that differ in a few words. On `axis` the first has the label `was`; the second
+    has `to` instead, or, where that is empty, no longer has `was`. `kind` names the sort of change.
+    """
+
+    id: str
+    kind: str
+    before: Wording
+    after: Wording
+    axis: str
+    was: str
+    to: str
+    note: str = ""
+
+
+def read_changes(paths: Sequence[Path], taxonomy: Taxonomy) -> list[Change]:
+    """Pairs of a directional test. Raises `WhereasError` naming the line that does not fit."""
+    found = []
+    for path in paths:
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
+        for number, line in enumerate(lines, 1):
+            try:
+                change = msgspec.json.decode(line, type=Change)
+            except msgspec.MsgspecError as error:
+                raise WhereasError(
+                    f"{path}:{number}: {error}", "Fields: " + ", ".join(Change.__struct_fields__)
+                ) from error
+            for label in filter(None, (change.was, change.to)):
+                taxonomy.check_label(change.axis, label)
+            found.append(change)
+    return found
+
+
+def directional(model: Model, changes: Sequence[Change]) -> dict[str, Figure]:
+    """Share of changes that the decision follows, of those whose first document is decided rightly.
+
+    Returns:
+        `<kind>: followed` for each kind, `all kinds: followed`, and `all kinds: right before`, the
+        share that could be tested; with 95 % intervals.
+    """
+    right: list[bool] = []
+    followed: dict[str, list[bool]] = {}
+    for change in changes:
+        before = _decide(model, _document(change.id, change.before))[change.axis]
+        right.append(change.was in before)
+        if not right[-1]:
+            continue
+        after = _decide(model, _document(change.id, change.after))[change.axis]
+        ok = (change.to in after) if change.to else (change.was not in after)
+        followed.setdefault(change.kind, []).append(ok and change.was not in after)
+    figures = {
+        f"{kind}: followed": _share(kept, [str(n) for n in range(len(kept))])
+        for kind, kept in followed.items()
+    }
+    every = [ok for kept in followed.values() for ok in kept]
+    figures["all kinds: followed"] = _share(every, [str(n) for n in range(len(every))])
+    figures["all kinds: right before"] = _share(right, [str(n) for n in range(len(right))])
+    return figures
+
+
+def _document(id: str, wording: Wording) -> Document:
+    return Document(id=id, title=wording.title, text=wording.text, origin="-")
 
 
 def _decide(model: Model, document: Document) -> dict[str, list[str]]:

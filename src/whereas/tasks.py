@@ -21,7 +21,7 @@ from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row
 from whereas.model import Model
 from whereas.recipe import Data
-from whereas.records import Example
+from whereas.records import Example, text_digest
 from whereas.taxonomy import Taxonomy
 
 FORMAT = 1
@@ -32,16 +32,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a system is measured on.
 
     `data` are paths or globs relative to the task's file, or under `$WHEREAS_DATA/`. `kind`:
-    `labels`, how good they are; `invariance`, whether they survive alterations
-    (`whereas.robustness`). `holdout` > 0 takes that development split of the data. `digest` is
-    `corpus.digest` of the documents: others are refused. `calibration`: `released`, the model's
-    own; or `cross-fit`, for documents on which the model's own was fitted.
+    `labels`, how good they are; `invariance`, whether they survive alterations; `direction`,
+    whether they follow changes (both in `whereas.robustness`; the data of the latter are pairs).
+    `holdout` > 0 takes that development split of the data. `digest` is `corpus.digest` of the
+    documents: others are refused. `calibration`: `released`, the model's own; or `cross-fit`, for
+    documents on which the model's own was fitted.
     """
 
     name: str
     version: str
     data: list[str]
-    kind: Literal["labels", "invariance"] = "labels"
+    kind: Literal["labels", "invariance", "direction"] = "labels"
     holdout: float = 0.0
     digest: str | None = None
     calibration: Literal["released", "cross-fit"] = "released"
@@ -103,16 +104,7 @@ def examples(task: Task, path: Path, taxonomy: Taxonomy) -> list[Example]:
     Raises:
         WhereasError: data that is missing, mislabelled or not that of the task's digest.
     """
-    found: list[Example] = []
-    for place in task.data:
-        data = Data(name=task.name, path=place)
-        files = recipes.locate(data, path)
-        if not files:
-            raise WhereasError(
-                f"task {task.name} needs data that does not come with whereas",
-                f"Set {recipes.DATA_VARIABLE} to its folder",
-            )
-        found += [e for file in files for e in corpus.read(file)]
+    found = [e for file in _files(task, path) for e in corpus.read(file)]
     if task.holdout:
         found = corpus.split(found, task.holdout)[1]
     faults = list(corpus.problems(found, taxonomy))
@@ -121,13 +113,46 @@ def examples(task: Task, path: Path, taxonomy: Taxonomy) -> list[Example]:
             f"task {task.name}: {faults[0] if faults else 'no documents'}",
             "Mend the labels; whereas label lint shows every problem",
         )
-    digest = corpus.digest(found)
+    _frozen(task, corpus.digest(found))
+    return found
+
+
+def _files(task: Task, path: Path) -> list[Path]:
+    files: list[Path] = []
+    for place in task.data:
+        found = recipes.locate(Data(name=task.name, path=place), path)
+        if not found:
+            raise WhereasError(
+                f"task {task.name} needs data that does not come with whereas",
+                f"Set {recipes.DATA_VARIABLE} to its folder",
+            )
+        files += found
+    return files
+
+
+def _frozen(task: Task, digest: str) -> None:
     if task.digest and task.digest != digest:
         raise WhereasError(
             f"task {task.name}: its documents are not the frozen ones ({digest})",
             f"The task says {task.digest}: bring them back",
         )
-    return found
+
+
+def run_changes(task: Task, path: Path, model: Model, folder: Path | None) -> Finished:
+    """Measures a model on a task of kind `direction`."""
+    files = _files(task, path)
+    changes = robustness.read_changes(files, model.taxonomy)
+    digest = text_digest("\n".join(sorted(f.read_text("utf-8") for f in files)))
+    _frozen(task, digest)
+    result = Result(
+        system=model.id,
+        data=task.name,
+        documents=len(changes),
+        digest=digest,
+        figures=robustness.directional(model, changes),
+        labels={},
+    )
+    return sign(task, result, [], model.taxonomy, folder)
 
 
 def run(task: Task, found: Sequence[Example], model: Model, folder: Path | None) -> Finished:

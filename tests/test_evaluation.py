@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whereas import evaluation, metrics
+from whereas import corpus, evaluation, metrics
 from whereas import taxonomy as taxonomies
-from whereas.calibration import gold, identity
+from whereas.calibration import calibrate, columns, gold, identity
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row
-from whereas.records import Example
+from whereas.records import Example, Label, Span, Verdict
 from whereas.taxonomy import Taxonomy
 
 Make = Callable[..., Example]
@@ -203,14 +204,46 @@ def test_evaluation_equal_systems_do_not_differ(taxonomy: Taxonomy) -> None:
 
 
 def test_evaluation_documents_of_one_event_count_as_one(taxonomy: Taxonomy) -> None:
-    right, wrong = [True] * 40, [False] * 40
+    right = [n < 60 or n < 70 for n in range(120)]
+    wrong = [n < 60 for n in range(120)]
     [apart] = evaluation.compare(taxonomy, graded(right), graded(wrong), ["action accuracy"])
-    events = [f"e{n // 20}" for n in range(40)]
-    one, other = graded([True] * 20 + [False] * 20, events), graded([False] * 40, events)
-    [together] = evaluation.compare(taxonomy, one, other, ["action accuracy"], draws=500)
+    events = [f"e{n // 10}" for n in range(120)]
+    [together] = evaluation.compare(
+        taxonomy, graded(right, events), graded(wrong, events), ["action accuracy"]
+    )
+    assert apart.value == together.value == pytest.approx(10 / 120)
     assert apart.p is not None
     assert together.p is not None
-    assert together.p > 0.2 > apart.p
+    assert apart.p < 0.001 < 0.3 < together.p
+
+
+def test_evaluation_few_events_give_no_interval_and_no_p(taxonomy: Taxonomy) -> None:
+    events = [f"e{n % 9}" for n in range(45)]
+    [gap] = evaluation.compare(
+        taxonomy, graded([True] * 45, events), graded([False] * 45, events), ["action accuracy"]
+    )
+    assert gap.value == 1.0
+    assert gap.p is gap.low is gap.adjusted is None
+    rows = graded([True] * 45, events)
+    result = evaluation.result(taxonomy, rows, system="s", data="d", digest="")
+    assert result.figures["action accuracy"].low is None
+
+
+def test_evaluation_intervals_are_those_of_a_proportion(taxonomy: Taxonomy) -> None:
+    rows = graded([n % 10 != 0 for n in range(100)])
+    figure = evaluation.result(taxonomy, rows, system="s", data="d", digest="").figures[
+        "action accuracy"
+    ]
+    assert figure.value == 0.9
+    assert figure.low == pytest.approx(0.84, abs=0.02)
+    assert figure.high == pytest.approx(0.95, abs=0.02)
+
+
+def test_evaluation_detectable_difference_is_that_of_the_sample(taxonomy: Taxonomy) -> None:
+    worse = graded([n % 2 == 0 for n in range(60)])
+    better = graded([n % 6 != 0 for n in range(60)])
+    [gap] = evaluation.compare(taxonomy, better, worse, ["action accuracy"])
+    assert gap.detectable == pytest.approx(2.8 * np.sqrt(5 / 9 / 60), rel=0.05)
 
 
 def test_evaluation_holm_adjusts_by_rank(taxonomy: Taxonomy) -> None:
@@ -225,3 +258,74 @@ def test_evaluation_holm_adjusts_by_rank(taxonomy: Taxonomy) -> None:
 def test_evaluation_other_documents_refuse_to_be_compared(taxonomy: Taxonomy) -> None:
     with pytest.raises(WhereasError, match="not on the same documents"):
         evaluation.compare(taxonomy, graded([True]), graded([True, True]), ["action accuracy"])
+
+
+# ------------------------------------------------------------------ rows
+
+
+def test_evaluation_several_labels_on_an_axis_of_one_are_wrong(taxonomy: Taxonomy) -> None:
+    rows = [
+        msgspec.structs.replace(r, given=r.given | {"action": taxonomy["action"].names})
+        for r in graded([True] * 12)
+    ]
+    figures = evaluation.result(taxonomy, rows, system="s", data="d", digest="", draws=1).figures
+    assert figures["action accuracy"].value == 0
+
+
+def test_evaluation_cross_fitting_calibrates_each_half_on_the_other(
+    make_example: Make, taxonomy: Taxonomy
+) -> None:
+    rng = np.random.default_rng(3)
+    examples = [make_example(id=f"{n}", event=f"e{n}") for n in range(40)]
+    logits = rng.normal(size=(40, len(columns(taxonomy))))
+    half = np.array([corpus.held_out(f"e{n}", 0.5, "cross-fit") for n in range(40)])
+    found = evaluation.crossfitted(taxonomy, logits, examples)
+    truth = gold(examples, taxonomy)
+    for side in (False, True):
+        expected = calibrate(taxonomy, logits[half != side], truth[half != side])
+        assert all(c == expected for c, h in zip(found, half, strict=True) if h == side)
+
+
+def test_evaluation_labels_a_system_was_not_taught_are_not_its(
+    make_example: Make, taxonomy: Taxonomy
+) -> None:
+    examples = [make_example(id=f"{n}") for n in range(3)]
+    logits = np.full((3, len(columns(taxonomy))), 5.0)
+    known = [key for key in columns(taxonomy) if key[1] == "surveillance" or key[0] == "action"]
+    rows = evaluation.rows(taxonomy, logits, examples, [identity(taxonomy)] * 3, known=known)
+    assert rows[0].given["rationales"] == ["surveillance"]
+    assert "status" not in rows[0].given
+    figures = evaluation.result(taxonomy, rows, system="s", data="d", digest="").figures
+    assert "status accuracy" not in figures
+
+
+@pytest.mark.parametrize(
+    ("date", "year"), [("2024-03-01", "2024"), (None, "unknown"), ("March 2024", "unknown")]
+)
+def test_evaluation_slice_of_the_year(make_example: Make, date: str | None, year: str) -> None:
+    assert evaluation.slices(make_example(date=date))["year"] == year
+
+
+@pytest.mark.parametrize(
+    ("shown", "hit", "overlap"),
+    [(Span(0, 7), True, False), (Span(16, 24), True, True), (Span(40, 50), False, False)],
+)
+def test_evaluation_evidence_hits_in_the_sentence_and_overlaps_in_the_words(
+    make_example: Make, taxonomy: Taxonomy, shown: Span, hit: bool, overlap: bool
+) -> None:
+    example = make_example(
+        text="Ostrava listed a Belmarsh lens. Nobody in the town cares.",
+        evidence={"action": [Span(15, 30)]},
+    )
+    verdict = Verdict(
+        relevance=1,
+        labels={"action": Label("export_control", 0.9, [shown])},
+        scores={},
+        facts=[],
+        doubts=[],
+        background=[],
+    )
+    logits = gold([example], taxonomy) * 20 - 10
+    [row] = evaluation.rows(taxonomy, logits, [example], [identity(taxonomy)], [verdict])
+    assert [(s.kind, s.hit, s.overlap) for s in row.shown] == [("action", hit, overlap)]
+    assert row.words == {"action=export_control": [shown]}

@@ -35,6 +35,15 @@ def test_gate_holds_what_was_pinned(pinned: Path) -> None:
     assert gate.fallen(gate.load(pinned), [result()]) == []
 
 
+def test_gate_holds_every_figure_of_robustness(tmp_path: Path) -> None:
+    path = tmp_path / "floors.json"
+    kept = {"spun wording: action kept": Figure(value=0.9, n=50)}
+    gate.repin(path, [result(figures=kept)])
+    worse = {"spun wording: action kept": Figure(value=0.5, n=50)}
+    [line] = gate.fallen(gate.load(path), [result(figures=worse)])
+    assert "spun wording: action kept fell to 0.500" in line
+
+
 def test_gate_floor_lies_a_little_below_what_was_measured(pinned: Path) -> None:
     floors = gate.load(pinned)["gold"].floors
     assert floors == {"action accuracy": 0.79, "relevance AP": 0.89}

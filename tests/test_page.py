@@ -65,16 +65,33 @@ def rows_of(taxonomy: Taxonomy, wrong: int, **fields: Any) -> list[Row]:
 
 def test_page_shows_figures_slices_and_the_surest_errors(taxonomy: Taxonomy, made: Any) -> None:
     found = rows_of(taxonomy, 9)
-    text = lxml_html.fromstring(page.render([made("sys", found)], taxonomy)).text_content()
+    text = lxml_html.fromstring(page.render([made("sys", found)])).text_content()
     assert "The action is right in 75% of them" in text
-    assert "task@1|data:" in text
+    assert "task@1|kind:labels|data:" in text
     assert re.search(r"Title \d.*given\s+relief\s+\(0\.60\), right is export control", text)
-    assert re.search(r"filing \(worst\)|news \(worst\)", text)
+
+
+def test_page_slices_are_sorted_worst_first(taxonomy: Taxonomy, made: Any) -> None:
+    found = [
+        row(
+            taxonomy,
+            n,
+            "export_control" if n < 12 + 6 else "relief",
+            slices={"source": "good" if n < 12 else "half"},
+        )
+        for n in range(24)
+    ]
+    tree = lxml_html.fromstring(page.render([made("sys", found)]))
+    cells = [[c.text_content() for c in r] for r in tree.findall(".//table[@class='sortable']//tr")]
+    assert cells[1:3] == [
+        ["source", "half (worst)", "12", "0.500", "undefined"],
+        ["source", "good", "12", "1.000", "undefined"],
+    ]
 
 
 def test_page_text_of_documents_and_systems_is_never_markup(taxonomy: Taxonomy, made: Any) -> None:
     found = rows_of(taxonomy, 3, title=HOSTILE, text=HOSTILE, slices={"source": HOSTILE})
-    result = page.render([made("<b>sys</b>", found)], taxonomy, title=HOSTILE)
+    result = page.render([made("<b>sys</b>", found)], title=HOSTILE)
     tree = lxml_html.fromstring(result)
     assert len(tree.findall(".//script")) == 1
     assert not tree.findall(".//img")
@@ -83,7 +100,7 @@ def test_page_text_of_documents_and_systems_is_never_markup(taxonomy: Taxonomy, 
 
 
 def test_page_lets_only_its_own_script_run(taxonomy: Taxonomy, made: Any) -> None:
-    result = page.render([made("sys", rows_of(taxonomy, 3))], taxonomy)
+    result = page.render([made("sys", rows_of(taxonomy, 3))])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', result)
     script = re.search(r"<script>(.*?)</script>", result, re.S)
     assert policy
@@ -93,7 +110,7 @@ def test_page_lets_only_its_own_script_run(taxonomy: Taxonomy, made: Any) -> Non
 
 
 def test_page_refers_to_nothing_outside(taxonomy: Taxonomy, made: Any) -> None:
-    result = page.render([made("sys", rows_of(taxonomy, 3))], taxonomy)
+    result = page.render([made("sys", rows_of(taxonomy, 3))])
     outside = set(re.findall(r"https?://[^\s\"'<]+", result)) - {"http://www.w3.org/2000/svg"}
     assert not outside
     assert not re.findall(r"(?:src|href)=\"(?!#)", result)
@@ -101,18 +118,18 @@ def test_page_refers_to_nothing_outside(taxonomy: Taxonomy, made: Any) -> None:
 
 def test_page_two_systems_on_one_task_are_compared(taxonomy: Taxonomy, made: Any) -> None:
     one, other = (made(n, rows_of(taxonomy, w)) for n, w in (("good", 2), ("bad", 20)))
-    text = lxml_html.fromstring(page.render([one, other], taxonomy)).text_content()
+    text = lxml_html.fromstring(page.render([one, other])).text_content()
     assert "good minus bad" in text
     assert "18 documents decided otherwise: 18 right only by the first" in text
 
 
 def test_page_system_without_scores_has_no_curves(taxonomy: Taxonomy, made: Any) -> None:
-    result = page.render([made("sys", rows_of(taxonomy, 3, scores={}))], taxonomy)
+    result = page.render([made("sys", rows_of(taxonomy, 3, scores={}))])
     assert "Can the scores be trusted" not in result
 
 
 def test_page_every_chart_has_a_text_alternative(taxonomy: Taxonomy, made: Any) -> None:
-    tree = lxml_html.fromstring(page.render([made("sys", rows_of(taxonomy, 3))], taxonomy))
+    tree = lxml_html.fromstring(page.render([made("sys", rows_of(taxonomy, 3))]))
     charts_ = tree.findall(".//svg")
     assert len(charts_) >= 4
     assert all(c.get("aria-label") and c.get("role") == "img" for c in charts_)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from whereas import robustness
 from whereas.errors import WhereasError
@@ -56,10 +54,13 @@ def test_robustness_surround_keeps_the_text_whole() -> None:
     assert not noisy.startswith("The story")
 
 
-@given(st.text(max_size=300), st.integers(0, 99))
-def test_robustness_scan_confuses_few_characters(text: str, seed: int) -> None:
-    read = robustness.scan(text, random.Random(seed))
-    assert abs(len(read) - len(text)) <= 2 + 0.3 * len(text)
+def test_robustness_scan_confuses_a_few_characters() -> None:
+    text = "The ministry listed ten makers of lenses in Olomouc. " * 60
+    read = robustness.scan(text, random.Random(1))
+    letters = sum(c in robustness.CONFUSIONS for c in text)
+    assert read != text
+    assert read.count("- ") < 0.1 * len(text.split())
+    assert sum(c in "10c5" for c in read) < 3 * robustness.OCR_RATE * letters
 
 
 @pytest.mark.parametrize("name", robustness.ALTERATIONS)
@@ -70,19 +71,28 @@ def test_robustness_alterations_are_the_same_every_time(name: str) -> None:
     assert (first.title, first.text) != ("A title", LONG)
 
 
-def test_robustness_invariance_counts_only_what_was_altered() -> None:
-    model = Model(current())
-    text = "Ostrava put Belmarsh Optics on its export list because its cameras follow dissidents."
+def test_robustness_invariance_counts_what_was_altered_and_what_was_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model that reads the title for its action, and the first word for its ground."""
+
+    def decide(_: Model, document: Document) -> dict[str, list[str]]:
+        grounds = ["surveillance"] if document.text.startswith("Ostrava") else []
+        return {"action": ["relief" if document.title else "none"], "rationales": grounds}
+
+    monkeypatch.setattr(robustness, "_decide", decide)
+    texts = {"a": "Ostrava lists.", "b": "Belmarsh lists.", "c": "Ostrava lists."}
+    titles = {"a": "A title", "b": "Another", "c": ""}
     examples = [
-        Example(id="a", title="Ostrava lists Belmarsh", text=text, labels={}, event="a"),
-        Example(id="b", title="", text=text, labels={}, event="b"),
+        Example(id=n, title=titles[n], text=text, labels={}, event=n) for n, text in texts.items()
     ]
-    figures = robustness.invariance(model, examples)
-    assert figures["no title: action kept"].n == 1
-    assert figures["first 150 words: action kept"].n == 0
+    figures = robustness.invariance(Model(current()), examples)
+    assert (figures["no title: action kept"].value, figures["no title: action kept"].n) == (0, 2)
+    kept = figures["web noise: action kept"]
+    assert (kept.value, kept.n) == (1, 3)
+    grounds = figures["web noise: core grounds kept"]
+    assert (grounds.value, grounds.n) == (0, 2), "b has no core ground, before or after"
     assert figures["first 150 words: action kept"].value is None
-    assert figures["web noise: core grounds kept"].n == 2
-    assert all(f.value is None or 0 <= f.value <= 1 for f in figures.values())
 
 
 # ------------------------------------------------------------------ direction

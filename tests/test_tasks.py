@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from whereas import corpus, report, tasks
 from whereas.cli import app
 from whereas.errors import WhereasError
+from whereas.model import Model, current
 from whereas.records import Example
 from whereas.tasks import Task
 from whereas.taxonomy import Taxonomy
@@ -64,8 +65,9 @@ def test_tasks_file_with_unknown_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_tasks_unknown_name_lists_the_tasks() -> None:
-    with pytest.raises(WhereasError, match="no task 'nope'"):
+    with pytest.raises(WhereasError, match="no task 'nope'") as caught:
         tasks.find("nope")
+    assert "gold" in caught.value.fix
 
 
 def test_tasks_changed_documents_are_refused(labelled: Path, taxonomy: Taxonomy) -> None:
@@ -105,7 +107,7 @@ def test_tasks_data_elsewhere_needs_the_variable(
 def test_tasks_predictions_are_measured_and_signed(labelled: Path, taxonomy: Taxonomy) -> None:
     record = finished(labelled, "half", 6, taxonomy).record
     assert record.result.figures["action accuracy"].value == 0.5
-    assert record.signature.startswith("mine@0|data:")
+    assert record.signature.startswith("mine@0|kind:labels|data:")
     assert "|n:12|" in record.signature
     assert "|system:half|" in record.signature
     assert "relevance AP" not in record.result.figures, "without scores there is none"
@@ -117,6 +119,14 @@ def test_tasks_predictions_are_measured_and_signed(labelled: Path, taxonomy: Tax
         (lambda text: "\n".join(text.splitlines()[1:]), r"no prediction for 0 \(1 in all\)"),
         (lambda text: text.replace('"labels"', '"label"', 1), r"p\.jsonl:1: .*labels"),
         (lambda text: text.replace("export_control", "embargo", 1), "'embargo' is not a label"),
+        (lambda text: text.replace('"status"', '"state"', 1), "no axis 'state'"),
+        (lambda text: text.replace('"action"', '"status"', 1), r"p\.jsonl:1: no action"),
+        (
+            lambda text: text.replace('"export_control"', '["relief"]', 1),
+            "must be one label",
+        ),
+        (lambda text: text.replace('"rationales": []', '"rationales": "cyber"', 1), "a list of"),
+        (lambda text: text.replace('"id": "1"', '"id": "0"', 1), r"p\.jsonl:2: 0 again"),
     ],
 )
 def test_tasks_predictions_that_do_not_fit_are_refused(
@@ -127,6 +137,84 @@ def test_tasks_predictions_that_do_not_fit_are_refused(
     path.write_text(change(path.read_text("utf-8")), "utf-8")
     with pytest.raises(WhereasError, match=message):
         tasks.predictions(tasks.of_file(labelled), examples, path, taxonomy, None)
+
+
+def test_tasks_axes_that_are_not_predicted_have_no_figures(
+    labelled: Path, taxonomy: Taxonomy
+) -> None:
+    examples = corpus.read(labelled)
+    path = labelled.parent / "p.jsonl"
+    lines = [json.dumps({"id": e.id, "labels": {"action": e.one("action")}}) for e in examples]
+    path.write_text("\n".join(lines), "utf-8")
+    found = tasks.predictions(tasks.of_file(labelled), examples, path, taxonomy, None)
+    assert found.record.result.figures["action accuracy"].value == 1.0
+    assert not [n for n in found.record.result.figures if "status" in n or "rationales" in n]
+
+
+# ------------------------------------------------------------------ a model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model(current())
+
+
+def test_tasks_model_is_measured_with_its_evidence(labelled: Path, model: Model) -> None:
+    examples = corpus.read(labelled)
+    done = tasks.run(tasks.of_file(labelled), examples, model, None)
+    assert done.record.system == model.id
+    assert "relevance AP" in done.record.result.figures
+    assert done.rows[0].text == examples[0].text
+    assert all(row.words for row in done.rows if row.given["action"] != ["none"])
+
+
+def test_tasks_cross_fitting_does_not_use_the_released_calibration(
+    labelled: Path, model: Model
+) -> None:
+    examples = corpus.read(labelled)
+    task = tasks.of_file(labelled)
+    fitted = msgspec.structs.replace(task, calibration="cross-fit")
+    one, other = (tasks.run(t, examples, model, None) for t in (task, fitted))
+    assert one.rows[0].scores != other.rows[0].scores
+    assert "|thr:cross-fit|" in other.record.signature
+
+
+def test_tasks_gate_of_the_command_holds_the_pinned_floors(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "eval" / "tasks"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(tasks, "tasks_folder", lambda: folder)
+    (folder / "mini.toml").write_text(f'name = "mini"\nversion = "1"\ndata = ["{labelled}"]')
+    run = CliRunner()
+    assert run.invoke(app, ["evaluate", "mini", "--gate"]).exit_code == 2, "no floors yet"
+    assert run.invoke(app, ["evaluate", "mini", "--repin"]).exit_code == 0
+    done = run.invoke(app, ["evaluate", "mini", "--gate"])
+    assert done.exit_code == 0, done.stderr
+    floors = tmp_path / "eval" / "floors.json"
+    pinned = json.loads(floors.read_text())
+    pinned["mini"]["floors"]["action accuracy"] = 1.01
+    floors.write_text(json.dumps(pinned))
+    done = run.invoke(app, ["evaluate", "mini", "--gate"])
+    assert done.exit_code == 1
+    assert "fell: mini: action accuracy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["gold", "--gate", "--repin"], "exclude each other"),
+        (["--data", "x.jsonl", "--gate"], "floors are those of a model on tasks"),
+        (["robustness", "--predictions", "p.jsonl"], "measures models only"),
+        (["gold", "gold"], "two tasks are named 'gold'"),
+    ],
+)
+def test_tasks_options_that_do_not_go_together_are_refused(
+    options: list[str], message: str
+) -> None:
+    done = CliRunner().invoke(app, ["evaluate", *options])
+    assert done.exit_code == 2
+    assert message in done.stderr
 
 
 # ------------------------------------------------------------------ results and comparison
@@ -149,14 +237,14 @@ def test_tasks_results_of_other_documents_are_not_comparable(
     labelled.write_bytes(labelled.read_bytes().replace(b"dissidents", b"commuters!"))
     other = finished(labelled, "other", 3, taxonomy)
     with pytest.raises(WhereasError, match="not comparable"):
-        tasks.compare(one, other, taxonomy, report.COMPARED)
+        tasks.compare(one, other, report.COMPARED)
 
 
 def test_tasks_comparison_names_the_documents_that_changed(
     labelled: Path, taxonomy: Taxonomy
 ) -> None:
     better, worse = (finished(labelled, n, w, taxonomy) for n, w in (("a", 1), ("b", 3)))
-    found = tasks.compare(better, worse, taxonomy, ["action accuracy"])
+    found = tasks.compare(better, worse, ["action accuracy"])
     assert found.changed == [
         ("1", "none", "none", "report"),
         ("2", "export_control", "export_control", "report"),

@@ -293,7 +293,13 @@ def evaluate(
     from whereas import report as reports
 
     names = list(tasks or [])
+    if repin and gated:
+        raise WhereasError("--gate and --repin exclude each other", "Give one of them")
+    if (gated or repin) and (predictions or baseline or data):
+        raise WhereasError("floors are those of a model on tasks", "Leave out the other options")
     if len(names) == 1 and names[0].endswith(".toml") and reports.is_recipe(Path(names[0])):
+        if output or data or predictions or baseline or gated or repin:
+            raise WhereasError("a recipe is measured on its development data", "Give it alone")
         with training():
             from whereas.training.routine import evaluate as evaluate_model
         found = evaluate_model(
@@ -338,13 +344,16 @@ def measure(
     todo += [(tasks.of_file(path), path) for path in data]
     if not todo:
         raise WhereasError("nothing to measure on", "Give tasks, or --data FILE")
+    again = [t.name for t, _ in todo if sum(t.name == other.name for other, _ in todo) > 1]
+    if again:
+        raise WhereasError(f"two tasks are named {again[0]!r}", "Rename the file or the task")
     reader = load_model(model)
     results = []
     for task, path in todo:
         folder = output / task.name if output else None
         if task.kind == "direction":
             if predictions or baseline:
-                raise WhereasError(f"task {task.name} measures models only", "Give --model")
+                tasks.labels_only(task)
             done = tasks.run_changes(task, path, reader, folder)
             display.console(error=True).print(done.record.signature, soft_wrap=True)
             results.append(done.record.result)
@@ -355,7 +364,13 @@ def measure(
         elif baseline:
             with training():
                 from whereas.training.routine import BASELINE, baseline_rows
-            rows = baseline_rows(baseline, found, display.console(error=True).print)
+            tasks.labels_only(task)
+            rows = baseline_rows(
+                baseline,
+                found,
+                display.console(error=True).print,
+                crossfit=task.calibration == "cross-fit",
+            )
             done = tasks.finish(task, found, rows, reader.taxonomy, BASELINE, folder)
         else:
             done = tasks.run(task, found, reader, folder)
@@ -372,11 +387,10 @@ def compare(
     """Compare two systems on one task: paired differences, and which documents changed."""
     from whereas import display, tasks
     from whereas import report as reports
-    from whereas import taxonomy as taxonomies
 
-    found = tasks.compare(
-        tasks.read(first), tasks.read(second), taxonomies.load(), reports.COMPARED
-    )
+    one = tasks.read(first)
+    names = reports.compared(list(one.record.result.figures))
+    found = tasks.compare(one, tasks.read(second), names)
     display.console().print(display.tables(reports.comparison(found)))
 
 
@@ -388,9 +402,9 @@ def report(
 ) -> None:
     """Write results as one HTML page: figures, curves, kinds of document, errors, comparison."""
     from whereas import page, tasks
-    from whereas import taxonomy as taxonomies
 
-    html = page.render([tasks.read(run) for run in runs], taxonomies.load(), title)
+    html = page.render([tasks.read(run) for run in runs], title)
+    output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text(html, "utf-8")
     temporary.replace(output)

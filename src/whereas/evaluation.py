@@ -6,7 +6,8 @@ from rows, so a released model, a baseline and the predictions of any other tool
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ CORE = ("human_rights", "surveillance", "forced_labor")
 AT_LEAST = 8
 """Labels with fewer documents are left out of a macro mean: their F1 is noise."""
 DRAWS = 2000
+LEAST_EVENTS = 10
+"""With fewer events a bootstrap says nothing: intervals and p values are left out."""
 SEED = 13
 BINS = 15
 
@@ -46,7 +49,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One document: its labels by axis, those given, and the calibrated probability of each label
     (empty for a system without scores). `review`: marked for a person. `slices` name what kind of
-    document it is. `words`: what the system shows for its labels, by axis or ground."""
+    document it is. `words`: what the system shows for its labels, by `axis=label`."""
 
     id: str
     event: str
@@ -130,6 +133,7 @@ def rows(
     examples: Sequence[Example],
     calibrations: Sequence[Calibration],
     verdicts: Sequence[Verdict | None] | None = None,
+    known: Collection[tuple[str, str]] | None = None,
 ) -> list[Row]:
     """Calibrated decisions on labelled documents.
 
@@ -137,6 +141,8 @@ def rows(
         logits: [N, C].
         calibrations: one for each document.
         verdicts: what the model showed for each document, if it did.
+        known: (axis, label) that the system was taught, if not all: calibration would give it the
+            base rate of what it never saw, and sometimes the label.
     """
     found = []
     for n, (example, calibration) in enumerate(zip(examples, calibrations, strict=True)):
@@ -144,6 +150,10 @@ def rows(
             axis: values[0]
             for axis, values in probabilities(taxonomy, logits[n : n + 1], calibration).items()
         }
+        given = choose(taxonomy, scores, calibration.thresholds)
+        if known is not None:
+            given = {a: [n for n in names if (a, n) in known] for a, names in given.items()}
+            given = {a: names for a, names in given.items() if any(a == axis for axis, _ in known)}
         top = float(scores[taxonomy.primary.name].max())
         verdict = verdicts[n] if verdicts else None
         found.append(
@@ -151,7 +161,7 @@ def rows(
                 id=example.id,
                 event=example.event or example.id,
                 gold={name: example.many(name) for name in taxonomy.axis_names},
-                given=choose(taxonomy, scores, calibration.thresholds),
+                given=given,
                 scores={
                     axis.name: {
                         label: round(float(p), 5)
@@ -173,12 +183,13 @@ def rows(
 def slices(example: Example) -> dict[str, str]:
     """Kinds of document by which figures are cut: source, style, length, year."""
     words = len(example.text.split())
+    year = re.match(r"\d{4}", example.date or "")
     length = next(name for most, name in LENGTHS if words <= most)
     return {
         "source": example.source or "unknown",
         "style": str(example.meta.get("style", "plain")),
         "length": length,
-        "year": (example.date or "unknown")[:4],
+        "year": year[0] if year else "unknown",
     }
 
 
@@ -197,7 +208,8 @@ def _shown(taxonomy: Taxonomy, example: Example, verdict: Verdict) -> Iterable[S
         found = verdict.labels.get(axis)
         given = found if isinstance(found, list) else [found] if found else []
         spans = next((x.evidence for x in given if isinstance(x, Label) and x.label == label), [])
-        if not spans or axis == "status":
+        # An axis of one label other than the primary is read off the primary's quotes.
+        if not spans or (taxonomy[axis].kind == "one" and axis != taxonomy.primary.name):
             continue
         cuts = sentences.split(example.text) if cuts is None else cuts
         overlap = any(a.meets(b) for a in spans for b in quotes)
@@ -236,15 +248,18 @@ def judged(model: Model, examples: Sequence[Example]) -> tuple[Array, list[Verdi
 
 
 def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
-    """Every figure by name: how to compute it from weights of documents, and what it rests on."""
+    """Every figure by name: how to compute it from weights of documents, and what it rests on.
+    Axes that a system does not decide have none."""
     figures: dict[str, tuple[Statistic, int]] = {}
     for axis in taxonomy.axis:
+        if not any(axis.name in row.given for row in found):
+            continue
         truth, guess = _matrices(found, axis.name, axis.names)
         if axis.kind == "one":
             often = truth.sum(0) >= AT_LEAST
             macro = _f1(truth[:, often], guess[:, often])
             figures[f"{axis.name} macro-F1"] = (macro, int(often.sum()))
-            figures[f"{axis.name} accuracy"] = (_mean((truth & guess).any(1)), len(found))
+            figures[f"{axis.name} accuracy"] = (_mean((truth == guess).all(1)), len(found))
         else:
             figures[f"{axis.name} micro-F1"] = (_f1(truth, guess, micro=True), int(truth.sum()))
         if axis.name == "rationales":
@@ -314,9 +329,9 @@ def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Sta
     """Share of the labels that a document only recalls that are not given as those of its news."""
     figures = {}
     for axis in taxonomy.axis:
-        if axis.layer != "background" or axis.labels_of is None:
-            continue
         of = axis.labels_of
+        if axis.layer != "background" or of is None or not all(of in r.given for r in found):
+            continue
         for name in ("", *(c for c in CORE if c in axis.names)):
             recalled = [
                 [n for n in r.gold[axis.name] if name in ("", n) and n not in r.gold[of]]
@@ -400,7 +415,8 @@ def result(
     draws: int = DRAWS,
 ) -> Result:
     """All figures of a system on a set of documents, with intervals."""
-    weights = draws_of([row.event for row in found], draws)
+    few = len({row.event for row in found}) < LEAST_EVENTS
+    weights = draws_of([row.event for row in found], 0 if few else draws)
     figures = {}
     for name, (statistic, n) in statistics(taxonomy, found).items():
         figures[name] = _figure(statistic(weights), n)
@@ -442,8 +458,9 @@ def compare(
     """Figures of `one` minus those of `other`, paired by document and drawn by event.
 
     p = 2 (1 + min(draws <= 0, draws >= 0)) / (draws + 1), at most 1 (Davison & Hinkley 1997, §4.2);
-    adjusted over the figures by Holm (1979). The detectable difference is 2.8 standard errors: a
-    two-sided test at .05 finds it in four of five samples.
+    an undefined draw speaks for neither and counts on both sides. Adjusted over the figures by Holm
+    (1979). The detectable difference is 2.8 standard errors: a two-sided test at .05 finds it in
+    four of five samples. On fewer than ten events nothing but the difference is given.
 
     Raises:
         WhereasError: the two do not cover the same documents with the same labels.
@@ -457,7 +474,8 @@ def compare(
             "Evaluate both on one task",
         )
     second = [place[row.id] for row in one]
-    weights = draws_of([row.event for row in one], draws)
+    few = len({row.event for row in one}) < LEAST_EVENTS
+    weights = draws_of([row.event for row in one], 0 if few else draws)
     mine, theirs = statistics(taxonomy, one), statistics(taxonomy, second)
     found = []
     for name in names:
@@ -469,17 +487,19 @@ def compare(
 
 
 def _difference(name: str, gap: Array, n: int) -> Difference:
+    value = None if np.isnan(gap[0]) else float(gap[0])
     known = gap[1:][~np.isnan(gap[1:])]
-    if np.isnan(gap[0]) or not len(known):
+    if value is None or not len(known):
         return Difference(
-            name=name, value=None, low=None, high=None, p=None, adjusted=None, detectable=None, n=n
+            name=name, value=value, low=None, high=None, p=None, adjusted=None, detectable=None, n=n
         )
     low, high = np.quantile(known, [0.025, 0.975]).tolist()
-    tail = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    p = min(1.0, 2 * (1 + tail) / (len(known) + 1))
+    undefined = len(gap) - 1 - len(known)
+    tail = undefined + min(int((known <= 0).sum()), int((known >= 0).sum()))
+    p = min(1.0, 2 * (1 + tail) / len(gap))
     return Difference(
         name=name,
-        value=float(gap[0]),
+        value=value,
         low=low,
         high=high,
         p=p,

@@ -17,7 +17,7 @@ from whereas import __version__, charts, evaluation, metrics, tasks
 from whereas.charts import Interval, Series
 from whereas.evaluation import AT_LEAST, DRAWS, Row
 from whereas.records import Span
-from whereas.report import COMPARED, comparison, shown
+from whereas.report import compared, comparison, shown
 from whereas.tasks import Finished
 from whereas.taxonomy import Taxonomy, readable
 
@@ -27,7 +27,7 @@ MAX_TEXT = 6000
 """Code points of a document that an error shows."""
 
 
-def render(runs: Sequence[Finished], taxonomy: Taxonomy, title: str = "") -> str:
+def render(runs: Sequence[Finished], title: str = "") -> str:
     """The page for results of one or more systems; those on the same task are also compared.
 
     Text of documents and names of systems come from data and are escaped.
@@ -50,9 +50,11 @@ def render(runs: Sequence[Finished], taxonomy: Taxonomy, title: str = "") -> str
         draws=f"{DRAWS:,}",
         at_least=AT_LEAST,
         least=LEAST_SLICE,
-        runs=[_run(run, taxonomy, k) for k, run in enumerate(runs)],
+        runs=[_run(run, k) for k, run in enumerate(runs)],
         comparisons=[
-            table for a, b in pairs for table in comparison(tasks.compare(a, b, taxonomy, COMPARED))
+            table
+            for a, b in pairs
+            for table in comparison(tasks.compare(a, b, compared(list(a.record.result.figures))))
         ],
         script=script,
         script_digest="sha256-" + base64.b64encode(_sha256(script)).decode("ascii"),
@@ -63,8 +65,8 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8")).digest()
 
 
-def _run(run: Finished, taxonomy: Taxonomy, number: int) -> dict[str, Any]:
-    result, rows = run.record.result, run.rows
+def _run(run: Finished, number: int) -> dict[str, Any]:
+    result, rows, taxonomy = run.record.result, run.rows, run.record.taxonomy
     figures = [
         Interval(name, f.value, f.low, f.high, f"n {f.n}")
         for name in shown(list(result.figures))

@@ -59,7 +59,9 @@ def comparison(found: Comparison) -> list[Table]:
         if d.value is None:
             rows.append([d.name, f"{d.n}", "undefined", "", "", ""])
             continue
-        assert d.adjusted is not None
+        if d.adjusted is None:
+            rows.append([d.name, f"{d.n}", f"{d.value:+.3f}", "", "", "too few events"])
+            continue
         seen = "yes" if d.adjusted < 0.05 else f"no (would show {d.detectable:.3f})"
         interval = f"{d.low:+.3f} to {d.high:+.3f}"
         rows.append([d.name, f"{d.n}", f"{d.value:+.3f}", interval, f"{d.adjusted:.4f}", seen])
@@ -128,7 +130,14 @@ def markdown(results: Sequence[Result]) -> str:
 
 def shown(names: Sequence[str]) -> list[str]:
     """The figures to show of those there are, in order."""
-    return [n for n in HEADLINE if n in names] + [n for n in names if ": " in n]
+    ends = ("macro-F1", "micro-F1", "accuracy")
+    more = [n for n in names if n not in HEADLINE and (n.endswith(ends) or ": " in n)]
+    return [n for n in HEADLINE if n in names] + more
+
+
+def compared(names: Sequence[str]) -> list[str]:
+    """The figures to compare of those there are: few, as each costs the others power."""
+    return [n for n in COMPARED if n in names] or [n for n in shown(names) if n.endswith("F1")]
 
 
 def per_label(result: Result, axis: str) -> str:
@@ -146,7 +155,7 @@ def model_card(card: Card, results: Sequence[Result], parity: dict[str, float]) 
         f"| {name} | {facts['documents']} | `{facts['digest'][7:19]}` |"
         for name, facts in sorted(card.data.items())
     )
-    own = [r for r in results if r.system.startswith(card.name)]
+    own = [r for r in results if r.system.startswith(f"{card.name}-{card.version}@")]
     labels = "\n\n".join(
         f"**{result.data}, {axis}**\n\n{per_label(result, axis)}"
         for result in own
@@ -159,14 +168,7 @@ Labels news and filings about restrictive measures by action, rationale (news la
 layer apart) and status, with calibrated scores and the words that say so. Runs on ONNX Runtime,
 offline, without torch.
 
-- Base: all-MiniLM-L6-v2 (Apache-2.0), weights `{card.base["sha256"][:12]}`; fine-tuned with LoRA
-  rank {card.recipe["fit"]["lora_rank"]}, {card.recipe["fit"]["epochs"]} epochs, merged and
-  quantised to int8.
-- Made by `whereas train training/recipes/{card.name}.toml` at commit `{card.code}` on
-  {card.trained_at}.
-- int8 against the trained fp32 network on {parity["documents"]} development documents:
-  {parity["flipped_labels"]:.2%} of (document, label) decisions and {parity["flipped"]:.2%} of
-  (document, axis) decisions differ, mean cosine of sentence states {parity["cosine"]:.4f}.
+{_made(card, parity)}
 
 ## Data
 
@@ -174,8 +176,9 @@ offline, without torch.
 | --- | --- | --- |
 {data}
 
-`reported` are reports retold in our own words and labelled by a language model; `real` are US
-government texts labelled once. Neither has been adjudicated.
+`reported` are reports retold in our own words, `authored` documents written for the corpus
+(companies and people invented), both labelled by language models and settled between two of them;
+`real` are US government texts labelled once.
 
 ## Figures
 
@@ -195,12 +198,36 @@ overlap: they overlap. Status includes `background`, which every irrelevant docu
 
 ## Limits
 
-Trained on short documents, mostly about measures of the United States and the European Union.
+Trained mostly on measures of the United States, the European Union, the United Kingdom and China.
 {_rare(own)}
 English only: other languages are marked for review. Scores are calibrated on the development sets
 above; on a feed with another share of relevant documents they shift. What the model marks `review`
 should be read.
 """
+
+
+def _made(card: Card, parity: dict[str, float]) -> str:
+    """How a model came about, as a list."""
+    base = f"- Base: all-MiniLM-L6-v2 (Apache-2.0), weights `{card.base['sha256'][:12]}`"
+    command = f"- Made by `whereas train training/recipes/{card.name}.toml"
+    when = f"at commit `{card.code}` on\n  {card.trained_at}."
+    if card.parent and not parity["documents"]:
+        return (
+            f"{base}.\n- Heads refitted on the encoder of {card.parent}, which is unchanged.\n"
+            f"{command} --from … --add … --fast` {when}"
+        )
+    fit = card.recipe["fit"]
+    tuned = f"LoRA\n  rank {fit['lora_rank']}" if fit["lora_rank"] else "all\n  weights free"
+    start = f" from {card.parent}" if card.parent else ""
+    return (
+        f"{base}; fine-tuned{start} with {tuned}, {fit['epochs']} epochs, merged and\n"
+        f"  quantised to int8.\n"
+        f"{command}{' --from … --add …' if card.parent else ''}` {when}\n"
+        f"- int8 against the trained fp32 network on {parity['documents']} development documents:\n"
+        f"  {parity['flipped_labels']:.2%} of (document, label) decisions and "
+        f"{parity['flipped']:.2%} of\n  (document, axis) decisions differ, mean cosine of "
+        f"sentence states {parity['cosine']:.4f}."
+    )
 
 
 def _rare(results: Sequence[Result]) -> str:

@@ -102,7 +102,8 @@ ALTERATIONS: dict[str, Alter] = {
 
 def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
     """Share of documents that keep their decisions when altered, by alteration: the primary label,
-    and the core grounds. Documents that an alteration leaves as they were do not count.
+    and the core grounds (of documents that have one, before or after). Documents that an
+    alteration leaves as they were do not count.
 
     Returns:
         `<alteration>: <axis> kept` and `<alteration>: core grounds kept`, with 95 % intervals.
@@ -111,7 +112,10 @@ def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
     figures = {}
     before = {e.id: _decide(model, e.document()) for e in examples}
     for name, alter in ALTERATIONS.items():
-        same, core, events = [], [], []
+        same: list[bool] = []
+        core: list[bool] = []
+        events: list[str] = []
+        core_events: list[str] = []
         for example in examples:
             document = example.document()
             altered = alter(document, random.Random(f"{SEED}/{name}/{example.id}"))
@@ -121,13 +125,13 @@ def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
                 continue
             now, was = _decide(model, altered), before[example.id]
             same.append(now[primary] == was[primary])
-            core.append(
-                {g for g in now.get("rationales", []) if g in CORE}
-                == {g for g in was.get("rationales", []) if g in CORE}
-            )
             events.append(example.event or example.id)
-        for what, kept in ((primary, same), ("core grounds", core)):
-            figures[f"{name}: {what} kept"] = _share(kept, events)
+            a, b = ({g for g in d.get("rationales", []) if g in CORE} for d in (now, was))
+            if a or b:
+                core.append(a == b)
+                core_events.append(events[-1])
+        for what, kept, of in ((primary, same, events), ("core grounds", core, core_events)):
+            figures[f"{name}: {what} kept"] = _share(kept, of)
     return figures
 
 

@@ -50,13 +50,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """`results.json`. `signature` says, in the manner of SacreBLEU, what must be equal for two
-    results to be comparable, and what was measured; `comparable` is its first half."""
+    results to be comparable, and what was measured; `comparable` is its first half. `taxonomy` is
+    that of the labels."""
 
     format: int
     signature: str
     comparable: str
     task: str
     system: str
+    taxonomy: Taxonomy
     result: Result
 
 
@@ -70,6 +72,11 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 def tasks_folder() -> Path:
     """Where the tasks lie that come with the sources."""
     return Path(__file__).resolve().parents[2] / "eval" / "tasks"
+
+
+class _Prediction(msgspec.Struct, frozen=True):
+    id: str
+    labels: dict[str, str | list[str]]
 
 
 def find(name: str) -> Path:
@@ -180,15 +187,17 @@ def predictions(
     task: Task, found: Sequence[Example], path: Path, taxonomy: Taxonomy, folder: Path | None
 ) -> Finished:
     """Measures the predictions of another tool: JSONL, `{"id": …, "labels": {axis: …}}` a line.
+    Axes that it does not predict get no figures; the primary axis it must.
 
     Raises:
         WhereasError: a line that does not fit, or a document without prediction.
     """
+    labels_only(task)
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
-    given: dict[str, dict[str, str | list[str]]] = {}
+    given: dict[str, dict[str, list[str]]] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -197,36 +206,48 @@ def predictions(
                 raise WhereasError(
                     f"{path}:{number}: {error}", "One {id, labels} a line"
                 ) from error
-            given[each.id] = each.labels
+            if each.id in given:
+                raise WhereasError(f"{path}:{number}: {each.id} again", "One line a document")
+            given[each.id] = _checked(each, taxonomy, f"{path}:{number}")
     missing = [e.id for e in found if e.id not in given]
     if missing:
         raise WhereasError(
             f"{path} has no prediction for {missing[0]} ({len(missing)} in all)",
             f"Predict every document of {task.name}",
         )
-    rows = []
-    for example in found:
-        labels = msgspec.structs.replace(example, labels=given[example.id])
-        for axis in taxonomy.axis:
-            for label in labels.many(axis.name):
-                taxonomy.check_label(axis.name, label)
-        rows.append(
-            Row(
-                id=example.id,
-                event=example.event or example.id,
-                gold={name: example.many(name) for name in taxonomy.axis_names},
-                given={name: labels.many(name) for name in taxonomy.axis_names},
-                slices=evaluation.slices(example),
-                title=example.title,
-                text=example.text,
-            )
+    rows = [
+        Row(
+            id=example.id,
+            event=example.event or example.id,
+            gold={name: example.many(name) for name in taxonomy.axis_names},
+            given=given[example.id],
+            slices=evaluation.slices(example),
+            title=example.title,
+            text=example.text,
         )
+        for example in found
+    ]
     return finish(task, found, rows, taxonomy, path.stem, folder)
 
 
-class _Prediction(msgspec.Struct, frozen=True):
-    id: str
-    labels: dict[str, str | list[str]]
+def _checked(each: _Prediction, taxonomy: Taxonomy, where: str) -> dict[str, list[str]]:
+    """Predicted labels by axis, or an error that says where they do not fit."""
+    if taxonomy.primary.name not in each.labels:
+        raise WhereasError(f"{where}: no {taxonomy.primary.name}", "Predict that axis at least")
+    for name, value in each.labels.items():
+        one = taxonomy[name].kind == "one"
+        if one != isinstance(value, str):
+            kind = "one label" if one else "a list of labels"
+            raise WhereasError(f"{where}: {name} must be {kind}", "See the taxonomy")
+        for label in [value] if isinstance(value, str) else value:
+            taxonomy.check_label(name, label)
+    return {n: [v] if isinstance(v, str) else v for n, v in each.labels.items()}
+
+
+def labels_only(task: Task) -> None:
+    """Raises `WhereasError` for a task that asks a model itself, not its labels."""
+    if task.kind != "labels":
+        raise WhereasError(f"task {task.name} measures models only", "Give --model")
 
 
 def finish(
@@ -247,12 +268,14 @@ def sign(
     task: Task, result: Result, rows: list[Row], taxonomy: Taxonomy, folder: Path | None
 ) -> Finished:
     """A result with its signature, written if a folder is given."""
+    axes = text_digest(msgspec.json.encode(taxonomy).decode("utf-8"))
     comparable = "|".join(
         [
             f"{task.name}@{task.version}",
+            f"kind:{task.kind}",
             f"data:{result.digest.removeprefix('sha256:')[:8]}",
             f"n:{result.documents}",
-            f"taxonomy:{taxonomy.name}@{taxonomy.version}",
+            f"taxonomy:{taxonomy.name}@{taxonomy.version}:{axes.removeprefix('sha256:')[:8]}",
         ]
     )
     signature = "|".join(
@@ -271,6 +294,7 @@ def sign(
         comparable=comparable,
         task=task.name,
         system=result.system,
+        taxonomy=taxonomy,
         result=result,
     )
     if folder is not None:
@@ -314,14 +338,19 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     changed: list[tuple[str, str, str, str]]
 
 
-def compare(one: Finished, other: Finished, taxonomy: Taxonomy, names: Sequence[str]) -> Comparison:
-    """Raises `WhereasError` when the two were not measured on the same documents."""
+def compare(one: Finished, other: Finished, names: Sequence[str]) -> Comparison:
+    """Raises `WhereasError` when the two were not measured on the same documents, or have none."""
     if one.record.comparable != other.record.comparable:
         raise WhereasError(
             f"not comparable: {one.record.comparable} and {other.record.comparable}",
             "Evaluate both on the same version of one task",
         )
+    if not one.rows:
+        raise WhereasError(
+            f"results of {one.record.task} have no documents to pair", "Put them into a report"
+        )
     second = {row.id: row for row in other.rows}
+    taxonomy = one.record.taxonomy
     primary = taxonomy.primary.name
     changed = [
         (row.id, row.gold[primary][0], row.given[primary][0], second[row.id].given[primary][0])

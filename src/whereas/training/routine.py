@@ -50,9 +50,12 @@ def train(
             one (more than 1 % of labels flipped, or a mean cosine of sentence states under .99).
     """
     start = Model(parent) if parent else None
+    if fast and start is None:
+        raise WhereasError("the fast path refits a released model", "Name one with --from")
+    for stale in (folder / "parity.json", folder / "model" / "metrics.json"):
+        stale.unlink(missing_ok=True)  # figures of what stood here before must not be released
     if fast:
-        if start is None:
-            raise WhereasError("the fast path refits a released model", "Name one with --from")
+        assert start is not None
         asked = recipes.warm(recipes.with_data(recipes.load(recipe), add))
         data = gather(asked, recipe, say)
         model = heads.refit(asked, data, start, folder / "model", say)
@@ -118,6 +121,7 @@ def plan(
     tables = [Table(title="Data", columns=["data", "part", "documents"], rows=rows)]
     warnings: list[str] = []
     names = [path.stem for path in add]
+    frozen = [e for path in sorted(gold_folder().glob("*.jsonl")) for e in corpus.read(path)]
     if add:
         new = [e for n in names for side in (data.train, data.dev) for e in side.get(n, [])]
         old = [
@@ -131,6 +135,12 @@ def plan(
         warnings += [
             f"{c.id} has the text of {c.other}, but other labels: {', '.join(c.axes)}"
             for c in review.contradictions(new, old, data.taxonomy)
+        ]
+        held = {e.event for e in frozen} | {e.text.casefold() for e in frozen}
+        warnings += [
+            f"{e.id} is in the frozen gold set by its event or text: leave it out"
+            for e in new
+            if e.event in held or e.text.casefold() in held
         ]
         tables.append(review.shift_table(new, old, data.taxonomy))
         if start:
@@ -158,8 +168,10 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
     where = [name for name, group in data.dev.items() for _ in group]
     logits, verdicts = judged(model, dev)
     systems = {model.id: aligned(logits, model.taxonomy, data.taxonomy)}
+    known = {model.id: columns(model.taxonomy)}
     if rival:
         systems[rival.id] = aligned(judged(rival, dev)[0], rival.taxonomy, data.taxonomy)
+        known[rival.id] = columns(rival.taxonomy)
     else:
         taught: list[Example] = [e for group in data.train.values() for e in group]
         weight = [data.weights[name] for name, group in data.train.items() for _ in group]
@@ -168,7 +180,7 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
     for system, logits in systems.items():
         calibrations = crossfitted(data.taxonomy, logits, dev)
         shown = verdicts if system == model.id else None
-        found = rows(data.taxonomy, logits, dev, calibrations, shown)
+        found = rows(data.taxonomy, logits, dev, calibrations, shown, known.get(system))
         for name, group in data.dev.items():
             here = [row for row, at in zip(found, where, strict=True) if at == name]
             results.append(
@@ -180,15 +192,40 @@ def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Resu
 BASELINE = "TF-IDF + logistic regression"
 
 
-def baseline_rows(recipe: Path, found: Sequence[Example], say: Progress) -> list[Row]:
-    """Decisions on documents of the baseline, trained and calibrated on a recipe's data."""
+def gold_folder() -> Path:
+    """Where the frozen gold set lies that comes with the sources."""
+    return Path(__file__).resolve().parents[3] / "eval" / "gold"
+
+
+def baseline_rows(
+    recipe: Path, found: Sequence[Example], say: Progress, *, crossfit: bool
+) -> list[Row]:
+    """Decisions on documents of the baseline, trained on a recipe's data.
+
+    Args:
+        crossfit: calibrate on halves of the documents themselves instead of on the recipe's
+            development data (see `whereas.evaluation.crossfitted`).
+
+    Raises:
+        WhereasError: a document is among those that the recipe trains on.
+    """
     data = gather(recipes.load(recipe), recipe, say)
     taught = [e for group in data.train.values() for e in group]
+    seen = {e.id for e in taught} | {e.event for e in taught if e.event}
+    leak = [e.id for e in found if e.id in seen or e.event in seen]
+    if leak:
+        raise WhereasError(
+            f"the baseline would be trained on {leak[0]} ({len(leak)} in all)",
+            "Measure it on documents that the recipe does not train on",
+        )
     weight = [data.weights[name] for name, group in data.train.items() for _ in group]
     dev = [e for group in data.dev.values() for e in group]
     logits = baseline.logits(taught, [*dev, *found], data.taxonomy, weight)
+    mine = logits[len(dev) :]
+    if crossfit:
+        return rows(data.taxonomy, mine, found, crossfitted(data.taxonomy, mine, found))
     fitted = calibrate(data.taxonomy, logits[: len(dev)], gold(dev, data.taxonomy))
-    return rows(data.taxonomy, logits[len(dev) :], found, [fitted] * len(found))
+    return rows(data.taxonomy, mine, found, [fitted] * len(found))
 
 
 def aligned(logits: np.ndarray, theirs: Taxonomy, ours: Taxonomy) -> np.ndarray:

@@ -243,9 +243,18 @@ def test_corpus_split_of_a_larger_share_holds_out_more_of_the_same(make_example:
     assert small < large
 
 
-def test_corpus_split_of_an_example_without_event_is_an_error(make_example: Make) -> None:
-    with pytest.raises(WhereasError, match="one has no event"):
-        corpus.split([make_example(event=None)], 0.5)
+@pytest.mark.parametrize("event", [None, ""])
+def test_corpus_split_takes_an_example_without_event_for_an_event_of_its_own(
+    make_example: Make, event: str | None
+) -> None:
+    examples = [make_example(id=f"event {k}", event=event) for k in range(60)]
+    named = [make_example(id=str(k), event=f"event {k}") for k in range(60)]
+    kept, out = corpus.split(examples, 0.3)
+    assert ([e.id for e in kept], [e.id for e in out]) == tuple(
+        [e.event for e in side] for side in corpus.split(named, 0.3)
+    )
+    assert kept
+    assert out
 
 
 # ------------------------------------------------------------------ digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -89,25 +90,54 @@ def test_lint_problem_of_the_corpus_comes_with_file_and_line(
     )
 
 
+def test_lint_id_may_hold_a_colon(quoted: Make, taxonomy: Taxonomy) -> None:
+    wrong = quoted(id="doc: one", labels=quoted().labels | {"action": "visa"})
+    breaches = list(lint.label_breaches(located(wrong), taxonomy))
+    assert any(b.startswith("a.jsonl:1 doc: one: 'visa' is not a label") for b in breaches)
+
+
+def test_lint_id_that_appears_twice_is_reported_with_both_places(
+    quoted: Make, taxonomy: Taxonomy
+) -> None:
+    breaches = list(lint.label_breaches(located(quoted(), quoted()), taxonomy))
+    assert breaches == ["a.jsonl:2 one: id appears twice (first a.jsonl:1)"]
+
+
+@pytest.mark.parametrize("given", ["Belmarsh Gate", "belmarsh-gate", "belmarsh_gate"])
+@pytest.mark.parametrize("kind", ["event", "source", "annotator"])
+def test_lint_names_that_differ_by_case_or_separator_are_reported(
+    quoted: Make, taxonomy: Taxonomy, kind: str, given: str
+) -> None:
+    examples = quoted(**{kind: "belmarsh gate"}), quoted(id="two", **{kind: given})
+    [breach] = lint.label_breaches(located(*examples), taxonomy)
+    assert breach.startswith(f"{kind} spelled 2 ways: ")
+    assert f"{given!r} (1 times)" in breach
+
+
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    "fields",
     [
-        ({"event": "Belmarsh"}, "event spelled 2 ways: 'Belmarsh' (1 times) and 'belmarsh'"),
-        ({"event": "bel-marsh"}, "event spelled 2 ways"),
-        ({"id": "ONE"}, "id spelled 2 ways"),
-        (
-            {"facts": [GoldFact(slot="Authority", text="Ostrava", start=0, end=7)]},
-            "fact slot spelled 2 ways",
-        ),
+        [{"id": "doc-1-11"}, {"id": "doc-11-1"}],
+        [{"id": "aB"}, {"id": "Ab"}],
+        [{"event": "doc-1-11"}, {"id": "two", "event": "doc-11-1"}],
     ],
 )
-def test_lint_names_that_differ_by_case_or_hyphen_are_reported(
-    quoted: Make, taxonomy: Taxonomy, fields: dict[str, Any], message: str
+def test_lint_names_that_differ_by_more_and_all_ids_are_not_one(
+    quoted: Make, taxonomy: Taxonomy, fields: list[dict[str, Any]]
 ) -> None:
-    fact = GoldFact(slot="authority", text="Ostrava", start=0, end=7)
-    examples = quoted(facts=[fact]), quoted(**({"id": "two"} | fields))
-    [breach] = lint.label_breaches(located(*examples), taxonomy)
-    assert message in breach
+    examples = [quoted(**given) for given in fields]
+    assert list(lint.label_breaches(located(*examples), taxonomy)) == []
+
+
+@pytest.mark.parametrize("slot", ["efective_date", "Effective-Date"])
+def test_lint_unknown_fact_slot_is_reported_with_the_nearest(
+    quoted: Make, taxonomy: Taxonomy, slot: str
+) -> None:
+    fact = GoldFact(slot=slot, text="Ostrava", start=0, end=7)
+    [breach] = lint.label_breaches(located(quoted(facts=[fact, fact])), taxonomy)
+    assert breach.startswith(
+        f"a.jsonl:1 one: no fact slot {slot!r}. Did you mean effective_date? Slots: authority, "
+    )
 
 
 # ------------------------------------------------------------------ duplicates
@@ -137,6 +167,58 @@ def test_lint_near_duplicate_of_one_event_is_a_retelling(quoted: Make) -> None:
     one = quoted(text=WORDS + ". " + WORDS.replace("dawn", "noon"))
     two = quoted(id="two", text=one.text + " Nobody knows why.")
     assert list(lint.duplicate_breaches(located(one, two), 0.5)) == []
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9])
+def test_lint_hashing_misses_less_than_one_pair_in_a_hundred(
+    quoted: Make, threshold: float
+) -> None:
+    pairs, grams = 300, 200  # two runs of 200 shingles, the first `shared` of them the same
+    least = math.ceil(threshold / (1 + threshold) * 2 * grams)
+    found = []
+    for pair in range(pairs):
+        words = [f"w{pair}x{n}" for n in range(2 * grams)]
+        shared = least + pair % 5
+        for name, rest in (("a", words[grams:]), ("b", [w + "y" for w in words])):
+            text = " ".join([*words[: shared + 4], *rest][: grams + 4])
+            found += located(quoted(id=f"{name}{pair}", event=f"{name}{pair}", text=text))
+    breaches = list(lint.duplicate_breaches(found, threshold))
+    assert 0.99 * pairs < len(breaches) <= pairs
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.1, 0.25, 0.5, 0.75, 0.99, 1.0])
+def test_lint_bands_propose_a_pair_at_the_threshold(threshold: float) -> None:
+    rows = lint.band_rows(threshold)
+    bands = lint.PERMUTATIONS // rows
+    assert 1 - (1 - threshold**rows) ** bands >= lint.RECALL
+    assert bands >= 1
+
+
+def test_lint_near_duplicates_without_events_are_reported(quoted: Make) -> None:
+    one = quoted(event=None, text=WORDS + ". " + WORDS.replace("dawn", "noon"))
+    two = quoted(id="two", event=None, text=one.text + " Nobody knows why.")
+    [breach] = lint.duplicate_breaches(located(one, two), 0.5)
+    assert breach.startswith("a.jsonl:2 two:")
+
+
+def test_lint_same_text_under_another_title_is_a_duplicate(quoted: Make) -> None:
+    labels = quoted().labels | {"action": "visa_ban"}
+    again = quoted(id="two", title="Another", labels=labels)
+    [breach] = lint.duplicate_breaches(located(quoted(), again), 0.5)
+    assert breach == "a.jsonl:2 two: the text of one (a.jsonl:1), with other labels"
+
+
+def test_lint_stubs_without_text_are_known_by_their_title(quoted: Make) -> None:
+    stubs = [
+        quoted(id=name, title=title, text=text)
+        for name, title, text in (
+            ("one", "Ostrava lists Belmarsh", ""),
+            ("two", "Ostrava lists Norvane", "…"),
+            ("three", "OSTRAVA lists Belmarsh!", ""),
+        )
+    ]
+    [breach] = lint.duplicate_breaches(located(*stubs), 0.5)
+    assert breach == "a.jsonl:3 three: the text of one (a.jsonl:1)"
 
 
 def test_lint_short_texts_have_no_shingles_and_are_not_alike(quoted: Make) -> None:
@@ -237,6 +319,26 @@ def test_lint_quota_of_an_axis_speaks_of_each_of_its_labels(
     assert len(breaches) == 5
 
 
+@pytest.mark.parametrize(
+    ("quota", "message"),
+    [
+        (Quota(name="q", each=1), "quota 'q': each needs an axis. Axes: action, "),
+        (Quota(name="q", labels=["cyber"]), "quota 'q': labels needs an axis. Axes: action, "),
+        (Quota(name="q", axis="rationale"), "quota 'q': no axis 'rationale' in .* Axes: action, "),
+        (Quota(name="q", axis="rationale", labels=["cyber"]), "no axis 'rationale'"),
+        (
+            Quota(name="q", axis="rationales", labels=["cyber", "millitary"], share=(0.0, 0.5)),
+            "quota 'q': 'millitary' is not a label of rationales. Did you mean military",
+        ),
+    ],
+)
+def test_lint_quota_that_does_not_fit_the_taxonomy_is_refused(
+    quoted: Make, taxonomy: Taxonomy, quota: Quota, message: str
+) -> None:
+    with pytest.raises(WhereasError, match=message):
+        lint.quota_table([quoted()], [quota], taxonomy)
+
+
 # ------------------------------------------------------------------ diversity
 
 
@@ -306,6 +408,26 @@ def test_lint_agreement_gives_kappa_of_axes_and_labels(taxonomy: Taxonomy) -> No
     assert ("rationales", "military") not in rows
 
 
+AGREED: dict[str, str | list[str]] = {"action": "relief", "status": "announced"}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"action": "relief"}, "b: second must have one label of status. Labels: "),
+        (AGREED | {"status": ["announced"]}, "b: second must have one label of status"),
+        (AGREED | {"rationale": []}, "no axis 'rationale'"),
+        (AGREED | {"rationales": ["cybr"]}, "'cybr' is not a label.*Did you mean cyber"),
+    ],
+)
+def test_lint_agreement_on_what_the_taxonomy_lacks_is_refused(
+    taxonomy: Taxonomy, second: dict[str, str | list[str]], message: str
+) -> None:
+    pairs = [Pair(id="a", first=AGREED, second=AGREED), Pair(id="b", first=AGREED, second=second)]
+    with pytest.raises(WhereasError, match=message):
+        lint.agreement_table(pairs, taxonomy)
+
+
 # ------------------------------------------------------------------ files and the command
 
 
@@ -366,7 +488,9 @@ def test_lint_command_checks_single_files_without_rules(tmp_path: Path, quoted: 
         ("exampels = []", "exampels"),
         ("examples = [", "lint.toml"),
         ('examples = ["none.jsonl"]', "none.jsonl is missing"),
-        ('agreement = ["a.jsonl"]', "missing required field `first`"),
+        ('agreement = ["a.jsonl"]', r"a\.jsonl:1: .*missing required field `first`"),
+        ("near_duplicate = 0", r"> 0.* - at `\$\.near_duplicate`"),
+        ('[[quota]]\nname = "q"\neach = 1', "quota 'q': each needs an axis"),
     ],
 )
 def test_lint_rules_that_do_not_fit_are_refused(
@@ -374,6 +498,22 @@ def test_lint_rules_that_do_not_fit_are_refused(
 ) -> None:
     (folder / "lint.toml").write_text(rules, "utf-8")
     with pytest.raises(WhereasError, match=message):
+        lint.inspect([folder], taxonomy)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [(b"{", "truncated"), (b'{"id": "b", "first": {}, "second": {}}', "b: first must have one")],
+)
+def test_lint_agreement_file_may_have_blank_lines_and_names_the_line_of_an_error(
+    folder: Path, taxonomy: Taxonomy, line: bytes, message: str
+) -> None:
+    path = folder / "pairs.json"
+    path.write_bytes(b"\n" + path.read_bytes() + b"\n \n")
+    titles = [table.title for table in lint.inspect([folder], taxonomy).tables]
+    assert "Agreement on 1 documents (pairs)" in titles
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(WhereasError, match=rf"pairs\.json:4: .*{message}"):
         lint.inspect([folder], taxonomy)
 
 

@@ -121,6 +121,11 @@ def evidence_for(example: Example, taxonomy: Taxonomy) -> dict[tuple[str, str], 
     return found
 
 
+def event_of(example: Example) -> str:
+    """The event of an example; one without is an event of its own, under its id."""
+    return example.event or example.id
+
+
 def held_out(event: str, share: float, salt: str = "") -> bool:
     """Whether an event falls into the held-out share of a split. Fixed for ever by its hash."""
     value = int.from_bytes(hashlib.sha256(f"{salt}:{event}".encode()).digest()[:8], "big")
@@ -130,20 +135,15 @@ def held_out(event: str, share: float, salt: str = "") -> bool:
 def split(
     examples: Sequence[Example], share: float, salt: str = ""
 ) -> tuple[list[Example], list[Example]]:
-    """Examples kept and examples held out, all of one event on one side.
+    """Examples kept and examples held out, all of one event (`event_of`) on one side.
 
     Args:
         share: expected share of events held out, 0-1.
-
-    Raises:
-        WhereasError: an example has no event.
     """
     kept: list[Example] = []
     out: list[Example] = []
     for example in examples:
-        if example.event is None:
-            raise WhereasError(f"{example.id} has no event", "Assign one before splitting")
-        (out if held_out(example.event, share, salt) else kept).append(example)
+        (out if held_out(event_of(example), share, salt) else kept).append(example)
     return kept, out
 
 

@@ -8,6 +8,7 @@ counts are tables.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import random
 import re
@@ -15,23 +16,28 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from whereas import corpus
 from whereas.errors import WhereasError
+from whereas.facts import SLOTS
 from whereas.metrics import cohen_kappa
 from whereas.records import Example
-from whereas.taxonomy import Taxonomy
+from whereas.taxonomy import Axis, Taxonomy
 
 RULES_FILE = "lint.toml"
 SHINGLE = 5
 """Words in a shingle: short enough to survive a changed word in ten, long enough to be rare."""
 PERMUTATIONS = 128
+RECALL = 0.99
+"""Least share of the pairs exactly at the near-duplicate threshold that hashing must propose; more
+alike pairs are missed less. datasketch's own bands propose about half of them."""
 SAMPLE = 2500
 """Documents on which the mean similarity of pairs is measured, at most."""
 _WORD = re.compile(r"\w+")
+_SEPARATORS = re.compile(r"[\s_-]+")
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +46,8 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     A document counts when it meets every condition given: `labels` of `axis` (any of them; without
     `labels` any label of the axis), `meta` (key to value), `words` (fewest and most words of text)
     and `brief`. With `each`, every label of the axis (or of `labels`) must have that many; without,
-    the documents that count must be `least` or more, and a share of all within `share`.
+    the documents that count must be `least` or more, and a share of all within `share`. `labels`
+    and `each` need an `axis`.
     """
 
     name: str
@@ -87,7 +94,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gold_share: float = 0.0
     gold_digest: str | None = None
     agreement: list[str] = []
-    near_duplicate: float = 0.5
+    near_duplicate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     quota: list[Quota] = []
     diversity: Diversity | None = None
 
@@ -144,7 +151,8 @@ def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:
             files are checked by themselves.
 
     Raises:
-        WhereasError: a file cannot be read or a line is not a labelled document.
+        WhereasError: a file cannot be read, a line is not a labelled document, or rules or
+            agreement name axes or labels that the taxonomy lacks.
     """
     rules, folder = Rules(), None
     if len(paths) == 1 and paths[0].is_dir():
@@ -179,7 +187,7 @@ def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:
         tables.append(table)
         breaches += broken
     for file in _files(folder, rules.agreement) if folder else []:
-        tables.append(agreement_table(_pairs(file), taxonomy, file.stem))
+        tables.append(agreement_table(_pairs(file, taxonomy), taxonomy, file.stem))
     return Report(documents=len(found), tables=tables, breaches=breaches)
 
 
@@ -198,39 +206,63 @@ def _located(path: Path, *, gold: bool) -> list[Located]:
     ]
 
 
-def _pairs(path: Path) -> list[Pair]:
+def _pairs(path: Path, taxonomy: Taxonomy) -> list[Pair]:
     try:
-        return [msgspec.json.decode(line, type=Pair) for line in path.read_bytes().splitlines()]
-    except (OSError, msgspec.MsgspecError) as error:
-        raise WhereasError(f"{path}: {error}", "One {id, first, second} a line") from error
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            pair = msgspec.json.decode(line, type=Pair)
+            _check_pair(pair, taxonomy)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            fix = "One {id, first, second} a line"
+            raise WhereasError(f"{path}:{number}: {error}", fix) from error
+        except WhereasError as error:
+            raise WhereasError(f"{path}:{number}: {error.what}", error.fix) from error
+        pairs.append(pair)
+    return pairs
 
 
 # ------------------------------------------------------------------ labels
 
 
 def label_breaches(found: Sequence[Located], taxonomy: Taxonomy) -> Iterator[str]:
-    """Label rules, span bounds, labels without words that say so, names that differ by case.
+    """Label rules, span bounds, labels without words that say so, unknown slots, spellings.
 
     Every label of the news layer and of the background layer needs a quote, except those of axes
     read off the primary label's words, further actions, and labels that `presumed` examples have.
+    Names of events, sources and annotators that differ only in case or in separators (space,
+    hyphen, underscore) are one name spelled twice; ids may differ in no more than that.
     """
-    where = {item.example.id: item.where for item in found}
-    examples = [item.example for item in found]
-    for problem in corpus.problems(examples, taxonomy):
-        yield f"{where[problem.partition(': ')[0]]} {problem}"
+    first: dict[str, str] = {}
     for item in found:
-        for key in _unquoted(item.example, taxonomy):
-            yield f"{item.where} {item.example.id}: no evidence for {key!r}"
+        example = item.example
+        if example.id in first:
+            yield f"{item.where} {example.id}: id appears twice (first {first[example.id]})"
+        first.setdefault(example.id, item.where)
+        for problem in corpus.problems([example], taxonomy):
+            yield f"{item.where} {problem}"
+        for key in _unquoted(example, taxonomy):
+            yield f"{item.where} {example.id}: no evidence for {key!r}"
+        for slot in sorted({fact.slot for fact in example.facts} - set(SLOTS)):
+            near = difflib.get_close_matches(slot.casefold(), SLOTS, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            yield (
+                f"{item.where} {example.id}: no fact slot {slot!r}. {hint}Slots: {', '.join(SLOTS)}"
+            )
+    examples = [item.example for item in found]
     for kind, names in (
         ("event", Counter(e.event for e in examples if e.event)),
-        ("id", Counter(e.id for e in examples)),
-        ("fact slot", Counter(f.slot for e in examples for f in e.facts)),
         ("source", Counter(e.source for e in examples if e.source)),
         ("annotator", Counter(e.annotator for e in examples if e.annotator)),
     ):
         spellings: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            spellings["".join(_WORD.findall(name.casefold())).replace("_", "")].append(name)
+            spellings[_SEPARATORS.sub(" ", name.casefold()).strip()].append(name)
         for same in spellings.values():
             if len(same) > 1:
                 counted = " and ".join(f"{n!r} ({names[n]} times)" for n in sorted(same))
@@ -257,17 +289,19 @@ def _unquoted(example: Example, taxonomy: Taxonomy) -> Iterator[str]:
 
 
 def duplicate_breaches(found: Sequence[Located], threshold: float) -> Iterator[str]:
-    """Equal texts, and near-duplicates that are not of one event.
+    """Equal texts (of stubs without text: equal titles), and near-duplicates of different events.
 
     Candidates come from MinHash signatures of 5-word shingles by locality-sensitive hashing (Broder
     1997; Leskovec, Rajaraman & Ullman, ch. 3); their Jaccard similarity is then computed exactly.
+    A document without event is an event of its own.
     """
     from datasketch import MinHash, MinHashLSH
 
-    texts: dict[str, Located] = {}
+    texts: dict[tuple[str, str], Located] = {}
     kept: list[Located] = []
     for item in found:
-        key = " ".join(_WORD.findall(f"{item.example.title} {item.example.text}".casefold()))
+        said = _words(item.example.text)
+        key = (said, "" if said else _words(item.example.title))
         if key in texts:
             other = texts[key]
             same = item.example.labels == other.example.labels
@@ -279,7 +313,8 @@ def duplicate_breaches(found: Sequence[Located], threshold: float) -> Iterator[s
             texts[key] = item
             kept.append(item)
     sets = [shingles(item.example.text) for item in kept]
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    rows = band_rows(threshold)
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=(PERMUTATIONS // rows, rows))
     hashed = MinHash.bulk(
         ([s.encode("utf-8", "surrogatepass") for s in grams] for grams in sets),
         num_perm=PERMUTATIONS,
@@ -288,14 +323,36 @@ def duplicate_breaches(found: Sequence[Located], threshold: float) -> Iterator[s
         if not sets[k]:
             continue
         for other_k in sorted(index.query(signature)):
-            alike = jaccard(sets[k], sets[other_k])
             one, two = kept[k], kept[other_k]
-            if alike >= threshold and one.example.event != two.example.event:
+            if corpus.event_of(one.example) == corpus.event_of(two.example):
+                continue
+            alike = jaccard(sets[k], sets[other_k])
+            if alike >= threshold:
                 yield (
                     f"{one.where} {one.example.id}: {alike:.0%} like {two.example.id} "
                     f"({two.where}), of another event"
                 )
         index.insert(k, signature)
+
+
+def band_rows(threshold: float) -> int:
+    """Most rows in a band with which a pair at the threshold is a candidate with p >= `RECALL`;
+    1 where none suffices (thresholds below .04).
+
+    Signatures in b bands of r rows propose a pair of similarity s with p = 1 - (1 - s^r)^b.
+    """
+    rows = 1
+    while (
+        rows < PERMUTATIONS
+        and 1 - (1 - threshold ** (rows + 1)) ** (PERMUTATIONS // (rows + 1)) >= RECALL
+    ):
+        rows += 1
+    return rows
+
+
+def _words(text: str) -> str:
+    """The words of a text, case and punctuation aside."""
+    return " ".join(_WORD.findall(text.casefold()))
 
 
 def shingles(text: str, size: int = SHINGLE) -> set[str]:
@@ -306,15 +363,19 @@ def shingles(text: str, size: int = SHINGLE) -> set[str]:
 
 def jaccard(a: set[str], b: set[str]) -> float:
     """Shared share of two sets, in [0, 1]; 0 when both are empty."""
-    either = len(a | b)
-    return len(a & b) / either if either else 0.0
+    both = len(a & b)
+    either = len(a) + len(b) - both
+    return both / either if either else 0.0
 
 
 # ------------------------------------------------------------------ splits
 
 
 def split_breaches(found: Sequence[Located], rules: Rules) -> Iterator[str]:
-    """Events on both sides, events on the side that their hash does not give, changed gold."""
+    """Events on both sides, events on the side that their hash does not give, changed gold.
+
+    Beside gold every example must name its event: a retelling without one may fall on either side.
+    """
     if not rules.gold:
         return
     sides: dict[str, set[bool]] = defaultdict(set)
@@ -348,7 +409,7 @@ def file_table(found: Sequence[Located]) -> Table:
             [
                 name,
                 f"{len(examples):,}",
-                f"{len({e.event or e.id for e in examples}):,}",
+                f"{len({corpus.event_of(e) for e in examples}):,}",
                 f"{sum(words):,}",
                 f"{words[len(words) // 2]}",
                 f"{sum(e.confidence == 'unsure' for e in examples):,}",
@@ -378,13 +439,16 @@ def label_table(examples: Sequence[Example], taxonomy: Taxonomy) -> Table:
 def quota_table(
     examples: Sequence[Example], quotas: Sequence[Quota], taxonomy: Taxonomy
 ) -> tuple[Table, list[str]]:
-    """What is there against what was promised, and a line for every quota that is not met."""
+    """What is there against what was promised, and a line for every quota that is not met.
+
+    Raises `WhereasError` when a quota names an axis or a label that the taxonomy lacks.
+    """
     rows: list[list[str]] = []
     bad: list[int] = []
     for quota in quotas:
-        if quota.each is not None:
-            assert quota.axis is not None
-            for label in quota.labels or taxonomy[quota.axis].names:
+        axis = _axis_of(quota, taxonomy)
+        if axis is not None and quota.each is not None:
+            for label in quota.labels or axis.names:
                 n = sum(_counts(e, quota, [label]) for e in examples)
                 if n < quota.each:
                     bad.append(len(rows))
@@ -402,6 +466,21 @@ def quota_table(
     columns = ["quota", "label", "documents", "asked"]
     breaches = [f"quota {' '.join(rows[k][:2]).strip()}: {rows[k][2]}, {rows[k][3]}" for k in bad]
     return Table(title="Quotas", columns=columns, rows=rows, bad=bad), breaches
+
+
+def _axis_of(quota: Quota, taxonomy: Taxonomy) -> Axis | None:
+    """The axis that a quota counts on, if any, once it and its labels are known to be there."""
+    try:
+        if quota.axis is not None:
+            for label in quota.labels or []:
+                taxonomy.check_label(quota.axis, label)
+            return taxonomy[quota.axis]
+        if quota.labels is not None or quota.each is not None:
+            given = "labels" if quota.each is None else "each"
+            raise WhereasError(f"{given} needs an axis", "Axes: " + ", ".join(taxonomy.axis_names))
+    except WhereasError as error:
+        raise WhereasError(f"quota {quota.name!r}: {error.what}", error.fix) from error
+    return None
 
 
 def _counts(example: Example, quota: Quota, labels: Sequence[str] | None) -> bool:
@@ -496,7 +575,13 @@ def mean_jaccard(sets: Sequence[set[str]]) -> float:
 
 
 def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, source: str = "") -> Table:
-    """Cohen's kappa of two annotators: of each axis of one choice, and of each label of a set."""
+    """Cohen's kappa of two annotators: of each axis of one choice, and of each label of a set.
+
+    Raises `WhereasError` when a pair lacks an axis of one choice, or names an axis or a label that
+    the taxonomy lacks.
+    """
+    for pair in pairs:
+        _check_pair(pair, taxonomy)
     rows: list[list[str]] = []
     for axis in taxonomy.axis:
         if axis.kind == "one":
@@ -513,6 +598,19 @@ def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, source: str = "")
     columns = ["axis", "label", "first", "agree", "kappa"]
     title = f"Agreement on {len(pairs)} documents" + (f" ({source})" if source else "")
     return Table(title=title, columns=columns, rows=rows)
+
+
+def _check_pair(pair: Pair, taxonomy: Taxonomy) -> None:
+    for side, labels in (("first", pair.first), ("second", pair.second)):
+        for axis in taxonomy.axis:
+            if axis.kind == "one" and not isinstance(labels.get(axis.name), str):
+                raise WhereasError(
+                    f"{pair.id}: {side} must have one label of {axis.name}",
+                    "Labels: " + ", ".join(axis.names),
+                )
+        for name in labels:
+            for label in _many(labels, taxonomy[name].name):
+                taxonomy.check_label(name, label)
 
 
 def _sides(

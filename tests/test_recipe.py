@@ -109,6 +109,21 @@ def test_recipe_missing_file_is_named(tmp_path: Path) -> None:
         recipes.load(tmp_path / "none.toml")
 
 
+def test_recipe_added_data_is_held_out_like_that_of_the_committed_ones(repository: Path) -> None:
+    """Or an event that is in both would fall on both sides."""
+    paths = (repository / "training" / "recipes").glob("*.toml")
+    shares = {d.holdout for path in paths for d in recipes.load(path).data if d.role == "split"}
+    assert shares == {recipes.ADDED_HOLDOUT}
+
+
+def test_recipe_is_described_without_where_added_files_lie(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    recipe = recipes.with_data(recipes.load(path), [tmp_path / "new.jsonl"])
+    assert recipe.data[-1].path == str(tmp_path / "new.jsonl")
+    assert [d["path"] for d in recipes.described(recipe)["data"]] == ["mine.jsonl", "new.jsonl"]
+
+
 def test_recipe_data_lies_beside_the_recipe() -> None:
     data = Data(name="mine", path="../corpus/mine.jsonl")
     assert recipes.locate(data, Path("/lab/recipes/a.toml")) == [Path("/lab/corpus/mine.jsonl")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def test_training_goes_on_when_only_development_data_changed(base: Path, tmp_pat
     recipe = write_recipe(tmp_path, base, epochs=1)
     Run(recipe, tmp_path / "run", quiet).train()
     (tmp_path / "more.jsonl").write_bytes(
-        msgspec.json.encode(msgspec.structs.replace(toy_example(1), id="more", event="more"))
+        msgspec.json.encode(msgspec.structs.replace(toy_example(100), id="more", event="more"))
     )
     more = '\n[[data]]\nname = "more"\npath = "more.jsonl"\nrole = "{}"\n[windows]'
     text = recipe.read_text()
@@ -225,7 +226,7 @@ def test_training_role_holdout_takes_the_development_split_alone(
 
     recipe = write_recipe(tmp_path, base)
     split = Run(recipe, tmp_path / "run", quiet).corpus
-    other = [msgspec.structs.replace(toy_example(n), id=f"o{n}", event=None) for n in range(3)]
+    other = [msgspec.structs.replace(toy_example(n), event=None) for n in range(100, 103)]
     (tmp_path / "other.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, other)))
     text = recipe.read_text().replace('role = "split"', 'role = "holdout"', 1)
     more = '\n[[data]]\nname = "other"\npath = "other.jsonl"\n[windows]'
@@ -250,6 +251,78 @@ def test_training_data_of_one_event_on_both_sides_is_refused(base: Path, tmp_pat
     recipe.write_text(recipe.read_text().replace("\n[windows]", again, 1))
     with pytest.raises(WhereasError, match="training and development data"):
         Run(recipe, tmp_path / "run", quiet)
+
+
+def with_file(recipe: Path, name: str, examples: list[Example], role: str = "train") -> Path:
+    """The recipe with one more file of data."""
+    lines = map(msgspec.json.encode, examples)
+    (recipe.parent / f"{name}.jsonl").write_bytes(b"\n".join(lines))
+    more = f'\n[[data]]\nname = "{name}"\npath = "{name}.jsonl"\nrole = "{role}"\n[windows]'
+    recipe.write_text(recipe.read_text().replace("\n[windows]", more, 1))
+    return recipe
+
+
+def gathered(recipe: Path) -> Any:
+    from whereas import recipe as recipes
+    from whereas.training.fit import gather
+
+    return gather(recipes.load(recipe), recipe, quiet)
+
+
+def held_toy(recipe: Path) -> Example:
+    """A development document of the toy recipe under another id, event, case and punctuation."""
+    one: Example = gathered(recipe).dev["toy"][0]
+    return Example(
+        id="twin", title="x", text=one.text.upper().replace(".", " ;"), labels=one.labels
+    )
+
+
+def test_training_data_with_the_text_of_development_data_is_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, base)
+    twin = held_toy(recipe)
+    original = gathered(recipe).dev["toy"][0].id
+    with pytest.raises(WhereasError, match=f"twin in training data has the text of {original} in"):
+        gathered(with_file(recipe, "more", [twin]))
+
+
+def test_training_presumed_document_with_the_text_of_development_data_is_left_out(
+    base: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, base)
+    twin = msgspec.structs.replace(held_toy(recipe), confidence="presumed")
+    data = gathered(with_file(recipe, "more", [twin, toy_example(100)]))
+    assert [e.id for e in data.train["more"]] == ["toy-100"]
+
+
+def test_training_file_without_examples_is_refused(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(WhereasError, match=r"more \(more\.jsonl\) holds no examples"):
+        gathered(with_file(write_recipe(tmp_path, base), "more", []))
+
+
+def test_training_loss_weight_of_an_unknown_axis_is_refused(base: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, base)
+    recipe.write_text(recipe.read_text() + "fruits = 2.0\n")
+    with pytest.raises(WhereasError, match="'fruits', which is no axis") as caught:
+        gathered(recipe)
+    assert caught.value.fix == "Did you mean fruit? Axes: fruit, rationales"
+
+
+def test_training_development_data_of_one_half_is_refused_as_cross_fitting_would(
+    base: Path, tmp_path: Path
+) -> None:
+    from whereas.evaluation import crossfitted
+
+    toys = taxonomies.parse(TAXONOMY.encode(), "toy")
+    recipe = write_recipe(tmp_path, base)
+    recipe.write_text(recipe.read_text().replace('"split"', '"train"'))
+    dev = [msgspec.structs.replace(toy_example(n), event="alone") for n in range(100, 110)]
+    with pytest.raises(WhereasError) as early:
+        gathered(with_file(recipe, "more", dev, "dev"))
+    with pytest.raises(WhereasError) as late:
+        crossfitted(toys, np.zeros((10, 5)), dev)
+    assert (early.value.what, early.value.fix) == (late.value.what, late.value.fix)
 
 
 def test_export_decides_like_the_trained_network(finished: Path) -> None:
@@ -306,6 +379,18 @@ def test_release_moves_current_and_refuses_the_same_version(finished: Path, tmp_
         release(finished, tmp_path)
 
 
+def test_release_refuses_figures_of_another_model(finished: Path, tmp_path: Path) -> None:
+    from whereas.release import release
+
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    manifest = json.loads((run / "model" / "model.json").read_text())
+    (run / "model" / "model.json").write_text(json.dumps(manifest | {"trained_at": "2020-01-01"}))
+    with pytest.raises(WhereasError, match="the figures are not of this model"):
+        release(run, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
 def test_baseline_tells_the_toy_labels_apart() -> None:
     from whereas import taxonomy as taxonomies
     from whereas.calibration import gold
@@ -328,7 +413,7 @@ def test_training_recipe_of_the_release_trains_on_the_committed_corpus_alone(
     path = repository / "training/recipes/whereas.toml"
     said: list[str] = []
     data = gather(recipes.load(path), path, said.append)
-    assert list(data.train) == list(data.dev) == ["reported"]
+    assert list(data.train) == list(data.dev) == ["reported", "authored"]
     assert len(said) == 3, "each file that is left out is named"
 
 
@@ -423,6 +508,145 @@ def test_retraining_damaged_cache_is_computed_anew(finished: Path, cache: Path) 
     assert len(reads["t"][0].states) > 0
 
 
+def test_retraining_cache_knows_how_texts_are_cut(
+    finished: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whereas import sentences
+    from whereas.model import Model
+    from whereas.training import heads
+
+    model = Model(finished / "model")
+    for count, split in [(4, sentences.split), (2, lambda text: [Span(0, len(text))])]:
+        monkeypatch.setattr(sentences, "split", split)
+        [one] = heads.read(model, model.taxonomy, {"t": [toy_example(1)]}, {}, 1.0, quiet)["t"]
+        assert len(one.states) == len(one.item.reading.sentences) == count
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_retraining_cache_knows_the_word_pieces(finished: Path, cache: Path) -> None:
+    from whereas.model import Model
+    from whereas.training import heads
+
+    model = Model(finished / "model")
+    said: list[str] = []
+    for digest in ("one", "other", "one"):
+        files = model.card.files | {"tokenizer.json": digest}
+        model.card = msgspec.structs.replace(model.card, files=files)
+        heads.read(model, model.taxonomy, {"t": [toy_example(1)]}, {}, 1.0, said.append)
+    assert said == ["reading t: 0/1"] * 2
+
+
+def test_retraining_cache_of_other_lengths_is_computed_anew(finished: Path, cache: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    from whereas.model import Model
+    from whereas.training import heads
+
+    model = Model(finished / "model")
+    for _ in range(2):
+        [one] = heads.read(model, model.taxonomy, {"t": [toy_example(1)]}, {}, 1.0, quiet)["t"]
+        assert len(one.states) == len(one.item.reading.sentences)
+        [path] = cache.iterdir()
+        short = load_file(path)["states"][:-1]
+        save_file({"states": short, "sizes": np.array([len(short)])}, path)
+
+
+def test_retraining_goes_on_without_a_cache_it_cannot_write(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whereas.model import Model
+    from whereas.training import heads
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    model = Model(finished / "model")
+    said: list[str] = []
+    reads = heads.read(model, model.taxonomy, {"t": [toy_example(1)]}, {}, 1.0, said.append)
+    assert len(reads["t"][0].states) > 0
+    assert said[1].startswith("going on without a cache of states: ")
+
+
+def test_retraining_fast_path_records_what_a_later_training_needs(
+    finished: Path, base: Path, tmp_path: Path, cache: Path
+) -> None:
+    """The rank and windows of the encoder it keeps, not those of a recipe that never trained it;
+    and of added files the name, not where they lie."""
+    from whereas import recipe as recipes
+    from whereas.model import Model
+    from whereas.training import heads
+    from whereas.training.fit import Run, gather
+
+    parent = Model(finished / "model")
+    recipe = write_recipe(tmp_path, base, rank=8)
+    recipe.write_text(recipe.read_text().replace("pieces = 64", "pieces = 32"))
+    asked = recipes.with_data(recipes.load(recipe), [added(tmp_path, range(100, 130))])
+    child = heads.refit(
+        asked, gather(asked, recipe, quiet), parent, tmp_path / "run" / "model", quiet
+    )
+    assert child.card.recipe["fit"]["lora_rank"] == 4
+    assert child.card.recipe["windows"] == parent.card.recipe["windows"]
+    assert [d["path"] for d in child.card.recipe["data"]] == ["toy.jsonl", "new.jsonl"]
+    Run(write_recipe(tmp_path, base, rank=4), tmp_path / "later", quiet, parent=child)
+
+
+def test_retraining_fast_path_does_not_write_over_its_parent(finished: Path) -> None:
+    from whereas import recipe as recipes
+    from whereas.model import Model
+    from whereas.training import heads
+
+    recipe = finished.parent / "recipe.toml"
+    with pytest.raises(WhereasError, match="the model to start from and the one to write"):
+        heads.refit(
+            recipes.load(recipe),
+            gathered(recipe),
+            Model(finished / "model"),
+            finished / "run" / ".." / "model",
+            quiet,
+        )
+
+
+def test_retraining_version_tells_what_it_was_made_of(
+    finished: Path, base: Path, tmp_path: Path
+) -> None:
+    from whereas import recipe as recipes
+    from whereas.model import Model
+    from whereas.training.export import retrained
+    from whereas.training.fit import gather
+
+    parent, other = Model(finished / "model"), Model(finished / "model")
+    other.id = "other"
+    path = write_recipe(tmp_path, base)
+    (tmp_path / "elsewhere").mkdir()
+    recipe, moved = (
+        recipes.with_data(recipes.load(path), [added(folder, range(100, 130))])
+        for folder in (tmp_path, tmp_path / "elsewhere")
+    )
+    data = gather(recipe, path, quiet)
+    one = retrained(parent, recipe, data, fast=False)
+    assert one == retrained(parent, moved, gather(moved, path, quiet), fast=False)
+    differ = [
+        one,
+        retrained(parent, recipe, data, fast=True),
+        retrained(parent, recipes.warm(recipe), data, fast=False),
+        retrained(other, recipe, data, fast=False),
+        retrained(parent, recipe, gathered(path), fast=False),
+    ]
+    assert len(set(differ)) == len(differ)
+
+
+def test_retraining_resumes_with_added_files(finished: Path, base: Path, tmp_path: Path) -> None:
+    from whereas.model import Model
+    from whereas.training.fit import Run
+
+    recipe = write_recipe(tmp_path, base)
+    recipe.write_text(recipe.read_text().replace("[fit]", "[fit]\nwarm_epochs = 1"))
+    parent, new = Model(finished / "model"), added(tmp_path, range(100, 130))
+    said: list[str] = []
+    for _ in range(2):
+        Run(recipe, tmp_path / "run", said.append, parent=parent, add=[new]).train()
+    assert said[-1] == "going on after epoch 1"
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_retraining_learns_a_new_label_and_keeps_the_old_ones(
     finished: Path, base: Path, tmp_path: Path, cache: Path, fast: bool
@@ -472,6 +696,35 @@ def test_retraining_planted_label_errors_are_suspected(
     assert not (tmp_path / "run").exists()
 
 
+def test_retraining_labels_of_one_event_do_not_bear_each_other_out(
+    finished: Path, base: Path, tmp_path: Path, cache: Path
+) -> None:
+    """Thirty documents of one event share an error: heads that had seen any of them would have
+    learned it, and find nothing suspect."""
+    from whereas import recipe as recipes
+    from whereas.model import Model
+    from whereas.training.fit import gather
+    from whereas.training.review import suspects
+
+    error = {"apple": "pear", "pear": "none", "none": "apple"}
+    wrong = [
+        Example(
+            id=f"new-{n}",
+            title=toy_example(n).title,
+            text=toy_example(n).text,
+            labels={"fruit": error[str(toy_example(n).one("fruit"))], "rationales": []},
+            event="new",
+        )
+        for n in range(100, 190, 3)
+    ]
+    (tmp_path / "new.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, wrong)))
+    recipe = write_recipe(tmp_path, base)
+    asked = recipes.with_data(recipes.load(recipe), [tmp_path / "new.jsonl"])
+    data = gather(asked, recipe, quiet)
+    found = suspects(asked, data, ["new"], Model(finished / "model"), quiet)
+    assert len({s.id for s in found if s.axis == "fruit"}) >= 25
+
+
 def test_retraining_same_text_with_other_labels_is_a_contradiction(
     base: Path, tmp_path: Path
 ) -> None:
@@ -496,6 +749,25 @@ def test_retraining_shift_table_names_labels_of_another_share(taxonomy: Taxonomy
     table = shift_table([e for e in old if e.one("fruit") == "pear"], old, toys)
     assert ["fruit", "pear", "20", "100.0%", "33.3%"] in table.rows
     assert shift_table(old[:30], old, toys).rows == []
+
+
+def test_retraining_shift_table_leaves_presumed_documents_out() -> None:
+    from whereas.training.review import shift_table
+
+    toys = taxonomies.parse(TAXONOMY.encode(), "toy")
+    old = [toy_example(n) for n in range(60)]
+    none = [e for e in old if e.one("fruit") == "none"]
+    presumed = [msgspec.structs.replace(e, confidence="presumed") for e in none * 20]
+    assert shift_table(old, presumed + old, toys).rows == []
+
+
+@pytest.mark.parametrize(("new", "old"), [(0, 3), (3, 0), (0, 0)])
+def test_retraining_shift_table_of_nothing_is_empty(new: int, old: int) -> None:
+    from whereas.training.review import shift_table
+
+    toys = taxonomies.parse(TAXONOMY.encode(), "toy")
+    examples = [toy_example(n) for n in range(3)]
+    assert shift_table(examples[:new], examples[:old], toys).rows == []
 
 
 def test_retraining_fast_path_needs_a_model_to_start_from(base: Path, tmp_path: Path) -> None:
@@ -530,6 +802,6 @@ def test_training_baseline_is_measured_on_documents_it_has_not_seen(
     from whereas.training.routine import baseline_rows
 
     found = [msgspec.structs.replace(toy_example(n), id=f"x{n}") for n in range(200, 230)]
-    rows = baseline_rows(write_recipe(tmp_path, base), found, quiet)
+    rows = baseline_rows(write_recipe(tmp_path, base), found, quiet, crossfit=False)
     assert [row.id for row in rows] == [e.id for e in found]
     assert np.mean([row.gold["fruit"] == row.given["fruit"] for row in rows]) > 0.9

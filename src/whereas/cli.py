@@ -472,7 +472,7 @@ def verify_model(name: ModelName = "CURRENT") -> None:
     """Check every file of a model against its digest."""
     from whereas import models
 
-    print(f"{models.verify(models.find(name))}: every file is the released one")  # noqa: T201
+    print(models.verify(models.find(name)))  # noqa: T201
 
 
 def diff_models(first: ModelName, second: ModelName = "CURRENT") -> None:

@@ -11,7 +11,7 @@ import msgspec
 from whereas.errors import WhereasError
 from whereas.evaluation import Result
 from whereas.lint import Table
-from whereas.model import Card, models_folder, read_card, sha256
+from whereas.model import Card, current, models_folder, read_card, sha256
 
 
 def folders() -> list[Path]:
@@ -22,8 +22,6 @@ def folders() -> list[Path]:
 def find(name: str) -> Path:
     """The folder of a model: a path, a released model's name, or CURRENT."""
     if name == "CURRENT":
-        from whereas.model import current
-
         return current()
     released = models_folder() / name
     folder = released if (released / "model.json").is_file() else Path(name)
@@ -34,14 +32,16 @@ def find(name: str) -> Path:
 
 
 def overview() -> Table:
-    """Every released model: when and from what it was trained, its size, whether it is current."""
-    try:
-        current = (models_folder() / "CURRENT").read_text("utf-8").split()[0]
-    except (OSError, IndexError):
-        current = ""
+    """Every released model: when and from what it was trained, its size, whether it is current or
+    damaged."""
+    named = _named()
     rows = []
     for folder in folders():
-        card = read_card(folder)
+        try:
+            card = _whole(folder)
+        except WhereasError:
+            rows.append([folder.name, "", "", "", "", "damaged"])
+            continue
         size = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
         documents = sum(
             part["documents"] for name, part in card.data.items() if name.endswith("/train")
@@ -53,7 +53,7 @@ def overview() -> Table:
                 f"{documents:,}",
                 f"{size:.0f} MB",
                 card.parent or "",
-                "current" if folder.name == current else "",
+                "current" if folder.name == named else "",
             ]
         )
     columns = ["model", "trained", "documents", "size", "parent", ""]
@@ -61,9 +61,40 @@ def overview() -> Table:
 
 
 def verify(folder: Path) -> str:
-    """The id of a model whose files are the released ones; raises `WhereasError` if any is not."""
+    """What was found right about a model, in a sentence that begins with its id.
+
+    Its manifest holds digests of the files it decides with, not of its figures (`metrics.json`) and
+    card (`README.md`); the manifest itself is known only of the model that `CURRENT` names.
+
+    Raises:
+        WhereasError: a file is missing or has another digest.
+    """
+    card = _whole(folder)
+    own = f"{card.name}-{card.version}@{sha256(folder / 'model.json')[:8]}"
+    if _is_current(folder):
+        return f"{own}: its files match its manifest, and that is the one CURRENT names"
+    return f"{own}: its files match its manifest"
+
+
+def _whole(folder: Path) -> Card:
+    """The manifest of a model whose files match it, and which CURRENT's digest matches where it
+    names the model; raises `WhereasError`."""
     card = read_card(folder)
-    return f"{card.name}-{card.version}@{sha256(folder / 'model.json')[:8]}"
+    if _is_current(folder):
+        current()
+    return card
+
+
+def _is_current(folder: Path) -> bool:
+    return folder.resolve() == (models_folder() / _named()).resolve()
+
+
+def _named() -> str:
+    """The name of the folder that CURRENT points to; empty where there is none."""
+    try:
+        return (models_folder() / "CURRENT").read_text("utf-8").split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def difference(first: Path, second: Path) -> list[Table]:
@@ -82,6 +113,8 @@ def difference(first: Path, second: Path) -> list[Table]:
                     [result.data, name, f"{figure.value:.3f}", f"{match.value:.3f}", f"{gap:+.3f}"]
                 )
     names = [first.name, second.name]
+    if names[0] == names[1]:  # two runs: each has its model in `model`
+        names = [f"{card.name}-{card.version}" for card in (one, other)]
     return [
         Table(title="Made of", columns=["", *names], rows=settings),
         Table(
@@ -99,6 +132,11 @@ def _settings(one: Card, other: Card) -> Iterator[tuple[str, Any, Any]]:
         a, b = one.recipe.get(part, {}), other.recipe.get(part, {})
         for key in dict.fromkeys([*a, *b]):
             yield f"{part}.{key}", a.get(key), b.get(key)
+    yield "taxonomy", one.files["taxonomy.toml"][:8], other.files["taxonomy.toml"][:8]
+    a, b = ({d["name"]: d for d in card.recipe.get("data", [])} for card in (one, other))
+    for name in dict.fromkeys([*a, *b]):
+        for key in ("weight", "sample"):
+            yield f"data {name} {key}", a.get(name, {}).get(key), b.get(name, {}).get(key)
     for name in dict.fromkeys([*one.data, *other.data]):
         yield f"data {name}", one.data.get(name), other.data.get(name)
 

@@ -116,8 +116,10 @@ def _valid_keys(message: str) -> str:
     return "Keys of a recipe: " + ", ".join(Recipe.__struct_fields__)
 
 
-ADDED_HOLDOUT = 0.2
-"""Share of added events that is held out, to see whether a new model is better on them."""
+ADDED_HOLDOUT = 0.24
+"""Share of added events that is held out, to see whether a new model is better on them. That of the
+committed recipes, for a split goes by the event's hash: so an event of the corpus that comes again
+in added data falls on the side it is on already."""
 
 
 def with_data(recipe: Recipe, add: Sequence[Path]) -> Recipe:
@@ -131,6 +133,16 @@ def with_data(recipe: Recipe, add: Sequence[Path]) -> Recipe:
         place = str(path.resolve())
         data.append(Data(name=name, path=place, role="split", holdout=ADDED_HOLDOUT))
     return msgspec.structs.replace(recipe, data=data)
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a model's manifest records it: of a file that lies at an absolute path, as added
+    ones do, the name alone."""
+    found: dict[str, Any] = msgspec.to_builtins(recipe)
+    for data in found["data"]:
+        if Path(data["path"]).is_absolute():
+            data["path"] = Path(data["path"]).name
+    return found
 
 
 def warm(recipe: Recipe) -> Recipe:

@@ -19,7 +19,7 @@ def release(run: Path, models: Path | None = None) -> Path:
     """Copies `run/model` to `models/<name>-<version>/`, writes its card, moves `CURRENT`.
 
     The folder appears whole or not at all. Raises `WhereasError` when the run holds no finished
-    model, a file of it was changed, or that version exists already.
+    model, a file of it was changed, its figures are of another model, or that version exists.
     """
     models = models or models_folder()
     source = run / "model"
@@ -31,6 +31,14 @@ def release(run: Path, models: Path | None = None) -> Path:
         raise WhereasError(
             f"{run} is not a finished run: {error}", "Let `whereas train` finish"
         ) from error
+    own = f"{card.name}-{card.version}@{sha256(source / 'model.json')[:8]}"
+    if all(result.system != own for result in results):
+        measured = ", ".join(dict.fromkeys(r.system for r in results)) or "nothing"
+        raise WhereasError(
+            f"the figures are not of this model: {source / 'metrics.json'} measures {measured}, "
+            f"the model is {own}",
+            "Let `whereas train` finish: it measures what it exports",
+        )
     target = models / f"{card.name}-{card.version}"
     if target.exists():
         raise WhereasError(f"{target} exists", "Raise the version in the recipe and train again")

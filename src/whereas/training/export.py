@@ -22,7 +22,7 @@ from whereas import __version__
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
 from whereas.model import FILES, FORMAT, Card, Model, sha256
-from whereas.recipe import Recipe
+from whereas.recipe import Recipe, described
 from whereas.taxonomy import Taxonomy
 from whereas.training.fit import Corpus, Run, predict
 from whereas.training.network import item
@@ -161,7 +161,9 @@ def _manifest(run: Run, folder: Path, calibration: Calibration) -> None:
     manifest(
         folder,
         recipe=run.recipe,
-        version=retrained(run.parent, run.corpus) if run.parent else run.recipe.version,
+        version=retrained(run.parent, run.recipe, run.corpus, fast=False)
+        if run.parent
+        else run.recipe.version,
         base={"name": run.recipe.base, "sha256": sha256(run.base / "model.safetensors")},
         windows=_spec(run),
         width=run.network.norm.normalized_shape[0],
@@ -192,7 +194,7 @@ def manifest(
         windows=windows,
         width=width,
         calibration=calibration,
-        recipe=msgspec.to_builtins(recipe),
+        recipe=described(recipe),
         data=data,
         code=_code(),
         files={name: sha256(folder / name) for name in FILES},
@@ -206,10 +208,12 @@ def manifest(
     write_json(folder / "model.json", msgspec.to_builtins(card))
 
 
-def retrained(parent: Model, data: Corpus) -> str:
-    """The version of a model retrained from another: the parent's, and a digest of the data."""
-    digests = json.dumps(data.digests, sort_keys=True).encode()
-    return f"{parent.card.version.partition('+')[0]}+{hashlib.sha256(digests).hexdigest()[:8]}"
+def retrained(parent: Model, recipe: Recipe, data: Corpus, *, fast: bool) -> str:
+    """The version of a model retrained from another: the parent's, and a digest of what it was
+    retrained from and with."""
+    made_of = json.dumps([parent.id, described(recipe), data.digests, fast], sort_keys=True)
+    digest = hashlib.sha256(made_of.encode()).hexdigest()
+    return f"{parent.card.version.partition('+')[0]}+{digest[:8]}"
 
 
 def _code() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,7 +48,13 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
-    """Reads and checks every data file of a recipe. Raises `WhereasError` for bad labels."""
+    """Reads and checks every data file of a recipe.
+
+    Raises:
+        WhereasError: bad labels, a file without examples, loss weights of unknown axes, the same
+            document in training and development data, or development data that calibration could
+            not be cross-fitted on.
+    """
     if recipe.taxonomy is None:
         toml = taxonomies.default_toml()
     else:
@@ -58,6 +66,7 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
                 "The taxonomy's path is relative to the recipe",
             ) from error
     taxonomy = taxonomies.parse(toml, recipe.taxonomy or "taxonomy.toml")
+    _check_axes(recipe, taxonomy)
     train: dict[str, list[Example]] = {}
     dev: dict[str, list[Example]] = {}
     digests: dict[str, dict[str, Any]] = {}
@@ -67,6 +76,11 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
             say(f"left out {data.name}: ${recipes.DATA_VARIABLE} is not set")
             continue
         examples = [e for place in places for e in corpus.read(place)]
+        if not examples:
+            raise WhereasError(
+                f"{data.name} ({data.path}) holds no examples",
+                "Put labelled documents into it, one JSON object a line, or leave it out",
+            )
         faults = list(corpus.problems(examples, taxonomy))
         if faults:
             raise WhereasError(
@@ -92,6 +106,7 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
         raise WhereasError(
             "the recipe finds no training or no development data", "Check its [[data]] sections"
         )
+    _check_halves(dev)
     weights = {
         d.name: d.weight
         * min(d.sample or len(train[d.name]), len(train[d.name]))
@@ -109,17 +124,56 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
     )
 
 
+def _check_axes(recipe: Recipe, taxonomy: Taxonomy) -> None:
+    for name in recipe.loss.axes:
+        if name not in taxonomy.axis_names:
+            near = difflib.get_close_matches(name, taxonomy.axis_names, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise WhereasError(
+                f"[loss.axes] has {name!r}, which is no axis of taxonomy {taxonomy.name}",
+                hint + "Axes: " + ", ".join(taxonomy.axis_names),
+            )
+
+
+def _check_halves(dev: dict[str, list[Example]]) -> None:
+    """As `evaluation.crossfitted` does after training, whose rule and words these are."""
+    events = {e.event or e.id for group in dev.values() for e in group}
+    if len({corpus.held_out(event, 0.5, "cross-fit") for event in events}) < 2:
+        raise WhereasError(
+            "too few events to measure on: all of them fall into one half",
+            "Hold out more development documents, of at least some ten events",
+        )
+
+
+def words(example: Example) -> str:
+    """The words of an example's text, whatever their case and what stands between them."""
+    return " ".join(re.findall(r"\w+", example.text.casefold()))
+
+
 def _keep_apart(train: dict[str, list[Example]], dev: dict[str, list[Example]]) -> None:
     held = {e.event for group in dev.values() for e in group if e.event}
     held |= {e.id for group in dev.values() for e in group}
+    texts = {words(e): e.id for group in dev.values() for e in group}
+    texts.pop("", None)
     for name, group in train.items():
         # Presumed ones come from the same source as real ones and are cheap: left out, not refused.
-        train[name] = [e for e in group if e.confidence != "presumed" or e.id not in held]
+        train[name] = [
+            e
+            for e in group
+            if e.confidence != "presumed" or (e.id not in held and words(e) not in texts)
+        ]
         leak = [e.id for e in train[name] if e.id in held or e.event in held]
         if leak:
             raise WhereasError(
                 f"{leak[0]} ({len(leak)} in all) is in training and development data",
                 "Documents of one event belong on one side",
+            )
+        same = [(e.id, texts[words(e)]) for e in train[name] if words(e) in texts]
+        if same:
+            raise WhereasError(
+                f"{same[0][0]} in training data has the text of {same[0][1]} in development data "
+                f"({len(same)} in all)",
+                "Leave one of them out, or give both one event",
             )
 
 
@@ -373,11 +427,17 @@ class Run:
 
 
 def _what_trains(state: dict[str, Any]) -> dict[str, Any]:
-    """What weights depend on, of a checkpoint's state: not the data they are measured on."""
+    """What weights depend on, of a checkpoint's state: not the data they are measured on, and of
+    warm starts only what they made of the other settings."""
     recipe = state["recipe"]
+    fit = {k: v for k, v in recipe["fit"].items() if not k.startswith("warm_")}
     data = [d for d in recipe["data"] if d["role"] in ("train", "split")]
     digests = {name: found for name, found in state["data"].items() if name.endswith("/train")}
-    return {"recipe": {**recipe, "data": data}, "data": digests, "parent": state.get("parent")}
+    return {
+        "recipe": {**recipe, "data": data, "fit": fit},
+        "data": digests,
+        "parent": state.get("parent"),
+    }
 
 
 def _rate(step: int, total: int, warmup: float) -> float:

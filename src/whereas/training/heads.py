@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from whereas.calibration import calibrate, gold
 from whereas.encoder import POSITION_FEATURES, position_features
+from whereas.errors import WhereasError
 from whereas.model import FILES, Model
-from whereas.recipe import Recipe
+from whereas.recipe import Recipe, Windows
 from whereas.records import Example
 from whereas.taxonomy import Taxonomy
 from whereas.training.export import manifest, retrained
@@ -64,63 +65,66 @@ def read(
     say: Progress,
 ) -> dict[str, list[Read]]:
     """Sentence states and targets of every example, by data name. States come from the cache where
-    the same encoder has read the same texts before."""
+    the same encoder has read the same sentences of the same texts before."""
     result = {}
     for name, examples in groups.items():
-        states = _states(model, examples, name, say)
-        result[name] = [
-            Read(
-                state,
-                item(
-                    model.encoder.tokenizer,
-                    example,
-                    taxonomy,
-                    model.card.windows,
-                    weight=weights.get(name, 1.0)
-                    * (unsure_weight if example.confidence == "unsure" else 1.0),
-                ),
+        items = [
+            item(
+                model.encoder.tokenizer,
+                example,
+                taxonomy,
+                model.card.windows,
+                weight=weights.get(name, 1.0)
+                * (unsure_weight if example.confidence == "unsure" else 1.0),
             )
-            for example, state in zip(examples, states, strict=True)
+            for example in examples
         ]
+        states = _states(model, examples, items, name, say)
+        result[name] = [Read(s, i) for s, i in zip(states, items, strict=True)]
     return result
 
 
 def _states(
-    model: Model, examples: Sequence[Example], name: str, say: Progress
+    model: Model, examples: Sequence[Example], items: Sequence[Item], name: str, say: Progress
 ) -> list[np.ndarray]:
-    texts = hashlib.sha256(
-        json.dumps(
-            [
-                model.card.files["encoder.onnx"],
-                [model.card.windows.pieces, model.card.windows.budget],
-                [[e.title, e.text] for e in examples],
-            ]
-        ).encode("utf-8", "surrogatepass")
-    ).hexdigest()
-    path = cache_folder() / f"states-{texts[:32]}.safetensors"
+    """Sentence states [S, D] of each example, whose reading is in the item at its place."""
+    sizes = [len(i.reading.sentences) for i in items]
+    path = cache_folder() / f"states-{_key(model, examples, items)}.safetensors"
     try:
         found = load_file(path)
-        cuts = np.cumsum(found["sizes"])[:-1]
-        return [s.astype(np.float32) for s in np.split(found["states"], cuts)]
+        if found["sizes"].tolist() == sizes and len(found["states"]) == sum(sizes):
+            cuts = np.cumsum(sizes)[:-1]
+            return [s.astype(np.float32) for s in np.split(found["states"], cuts)]
     except (OSError, SafetensorError, KeyError):
         pass
     states = []
-    for k, example in enumerate(examples):
+    for k, one in enumerate(items):
         if k % CHUNK == 0:
-            say(f"reading {name}: {k}/{len(examples)}")
-        document = example.document()
-        states.append(model.encoder.encode([model.encoder.cut(document)])[0].sentences)
-    path.parent.mkdir(parents=True, exist_ok=True)
+            say(f"reading {name}: {k}/{len(items)}")
+        states.append(model.encoder.encode([one.reading])[0].sentences.astype(np.float16))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    save_file(
-        {
-            "states": np.concatenate(states).astype(np.float16),
-            "sizes": np.array([len(s) for s in states], np.int64),
-        },
-        temporary,
-    )
-    os.replace(temporary, path)
-    return [s.astype(np.float16).astype(np.float32) for s in states]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"states": np.concatenate(states), "sizes": np.array(sizes, np.int64)}, temporary)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        say(f"going on without a cache of states: {error}")
+    return [s.astype(np.float32) for s in states]
+
+
+def _key(model: Model, examples: Sequence[Example], items: Sequence[Item]) -> str:
+    """Names all that states depend on: encoder, word pieces, windows, texts and how they are cut
+    into sentences."""
+    files, windows = model.card.files, model.card.windows
+    parts = [
+        [files["encoder.onnx"], files["tokenizer.json"], windows.pieces, windows.budget],
+        [
+            [e.title, e.text, [[s.start, s.end, s.field] for s in i.reading.sentences]]
+            for e, i in zip(examples, items, strict=True)
+        ],
+    ]
+    encoded = json.dumps(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def new_network(model: Model, taxonomy: Taxonomy, dropout: float) -> tuple[Network, list[str]]:
@@ -207,7 +211,18 @@ def logits(network: Network, reads: Sequence[Read]) -> np.ndarray:
 
 
 def refit(recipe: Recipe, data: Corpus, parent: Model, folder: Path, say: Progress) -> Model:
-    """Writes to `folder` the parent with heads refitted on `data`, calibrated anew."""
+    """Writes to `folder` the parent with heads refitted on `data`, calibrated anew. The recipe it
+    records has the rank and the windows of the parent, whose encoder it is."""
+    if folder.resolve() == parent.folder.resolve():
+        raise WhereasError(
+            f"{folder} is the model to start from and the one to write", "Give another run folder"
+        )
+    theirs = parent.card.recipe
+    recipe = msgspec.structs.replace(
+        recipe,
+        fit=msgspec.structs.replace(recipe.fit, lora_rank=theirs["fit"]["lora_rank"]),
+        windows=msgspec.convert(theirs["windows"], Windows),
+    )
     taxonomy = data.taxonomy
     weights = {d.name: d.weight for d in recipe.data}
     train = read(parent, taxonomy, data.train, weights, recipe.fit.unsure_weight, say)
@@ -226,7 +241,7 @@ def refit(recipe: Recipe, data: Corpus, parent: Model, folder: Path, say: Progre
     decided = logits(network, [r for group in dev.values() for r in group])
     about: dict[str, Any] = {
         "recipe": recipe,
-        "version": retrained(parent, data),
+        "version": retrained(parent, recipe, data, fast=True),
         "base": parent.card.base,
         "windows": parent.card.windows,
         "width": parent.card.width,

@@ -8,7 +8,6 @@ the corpus's.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 import msgspec
@@ -22,7 +21,7 @@ from whereas.recipe import Recipe
 from whereas.records import Example
 from whereas.taxonomy import Taxonomy
 from whereas.training import heads
-from whereas.training.fit import Corpus, Progress
+from whereas.training.fit import Corpus, Progress, words
 
 FOLDS = 3
 UNLIKELY, LIKELY = 0.1, 0.6
@@ -56,11 +55,7 @@ def contradictions(
     new: Sequence[Example], old: Sequence[Example], taxonomy: Taxonomy
 ) -> list[Contradiction]:
     """Same words, other labels."""
-
-    def words(example: Example) -> str:
-        return " ".join(re.findall(r"\w+", example.text.casefold()))
-
-    known = {words(e): e for e in old if e.text.strip()}
+    known = {words(e): e for e in old if words(e)}
     found = []
     for example in new:
         other = known.get(words(example))
@@ -132,9 +127,11 @@ def _fold(event: str) -> int:
 
 def shift_table(new: Sequence[Example], old: Sequence[Example], taxonomy: Taxonomy) -> Table:
     """Labels whose share among new documents is not that of the corpus: more than three standard
-    errors of the difference of two proportions apart."""
+    errors of the difference of two proportions apart. Presumed documents say nothing about how
+    frequent a label is: they count for nothing in `old`."""
+    old = [e for e in old if e.confidence != "presumed"]
     rows = []
-    for axis in taxonomy.axis:
+    for axis in taxonomy.axis if new and old else ():
         for name in axis.names:
             n, o = (sum(name in e.many(axis.name) for e in group) for group in (new, old))
             pooled = (n + o) / (len(new) + len(old))

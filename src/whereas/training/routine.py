@@ -19,7 +19,7 @@ from whereas.records import Example
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline, heads, review
 from whereas.training.export import export, restore, write_json
-from whereas.training.fit import Corpus, Progress, Run, gather
+from whereas.training.fit import Corpus, Progress, Run, gather, words
 
 MAX_FLIPPED = 0.01
 MIN_COSINE = 0.99
@@ -52,6 +52,8 @@ def train(
     start = Model(parent) if parent else None
     if fast and start is None:
         raise WhereasError("the fast path refits a released model", "Name one with --from")
+    if parent and parent.resolve() == (folder / "model").resolve():
+        raise WhereasError(f"{folder} holds the model to start from", "Give another folder with -o")
     for stale in (folder / "parity.json", folder / "model" / "metrics.json"):
         stale.unlink(missing_ok=True)  # figures of what stood here before must not be released
     if fast:
@@ -136,11 +138,11 @@ def plan(
             f"{c.id} has the text of {c.other}, but other labels: {', '.join(c.axes)}"
             for c in review.contradictions(new, old, data.taxonomy)
         ]
-        held = {e.event for e in frozen} | {e.text.casefold() for e in frozen}
+        held = {e.event for e in frozen} | {words(e) for e in frozen}
         warnings += [
             f"{e.id} is in the frozen gold set by its event or text: leave it out"
             for e in new
-            if e.event in held or e.text.casefold() in held
+            if e.event in held or words(e) in held
         ]
         tables.append(review.shift_table(new, old, data.taxonomy))
         if start:

@@ -23,6 +23,7 @@ check: $(VENV)/.train
 	$(BIN)/mypy
 	$(BIN)/whereas label lint training/corpus
 	WHEREAS_REQUIRE_TRAIN=1 $(BIN)/python -m pytest
+	$(BIN)/whereas evaluate gold direction --gate
 
 # The released model on the frozen gold set and under alterations, as tables and as a page.
 eval: $(VENV)/.base

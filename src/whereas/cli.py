@@ -228,7 +228,7 @@ def train(
         typer.Option(help="More labelled JSONL, beside the recipe's. Repeatable."),
     ] = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Refit the heads of --from only: a minute, no encoder.")
+        bool, typer.Option("--fast", help="Refit the heads of --from only, on cached states.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Look through new labels, say what it costs, stop.")

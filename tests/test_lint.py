@@ -403,6 +403,8 @@ def test_lint_agreement_gives_kappa_of_axes_and_labels(taxonomy: Taxonomy) -> No
     rows = {(r[0], r[1]): r[2:] for r in lint.agreement_table(pairs, taxonomy).rows}
     assert rows["action", ""] == ["4", "75.0%", "0.50"]
     assert rows["action", "relief"] == ["2", "75.0%", "0.50"]
+    assert rows["rationales", ""][0] == "2"
+    assert rows["rationales", ""][1] == f"{1 - 1 / (4 * 14):.1%}"
     assert rows["rationales", "cyber"] == ["2", "75.0%", "0.50"]
     assert rows["status", ""] == ["4", "100.0%", "–"]
     assert ("rationales", "military") not in rows

@@ -575,7 +575,8 @@ def mean_jaccard(sets: Sequence[set[str]]) -> float:
 
 
 def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, source: str = "") -> Table:
-    """Cohen's kappa of two annotators: of each axis of one choice, and of each label of a set.
+    """Cohen's kappa of two annotators: of each axis (of a set: over all decisions on whether a
+    document has a label) and of each label.
 
     Raises `WhereasError` when a pair lacks an axis of one choice, or names an axis or a label that
     the taxonomy lacks.
@@ -592,6 +593,8 @@ def agreement_table(pairs: Sequence[Pair], taxonomy: Taxonomy, source: str = "")
         else:
             sides = [[set(_many(labels, axis.name)) for labels in side] for side in _sides(pairs)]
             names = [n for n in axis.names if any(n in s for side in sides for s in side)]
+            every = [[n in s for s in side for n in axis.names] for side in sides]
+            rows.append([axis.name, "", *_agreed(every[0], every[1], sum(every[0]))])
         for name in names:
             one, two = ([name in s for s in side] for side in sides)
             rows.append([axis.name, name, *_agreed(one, two, sum(one))])

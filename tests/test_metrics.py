@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -24,65 +23,23 @@ def columns(pairs: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-# ------------------------------------------------------------------ F1
-
-
-@given(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=60))
-def test_metrics_counts_agree_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    sk = pytest.importorskip("sklearn.metrics")
-    gold, guess = columns(pairs)
-    got = metrics.counts(
-        [[g == n for n in LABELS] for g in gold], [[p == n for n in LABELS] for p in guess]
+def onehot(values: list[Any], labels: Any = LABELS) -> np.ndarray:
+    """[N, C] of 0 and 1 for labels or sets of labels."""
+    return np.array(
+        [[n == v or (not isinstance(v, str) and n in v) for n in labels] for v in values]
     )
-    table = sk.multilabel_confusion_matrix(gold, guess, labels=list(LABELS))
-    assert got.tp.tolist() == table[:, 1, 1].tolist()
-    assert got.fp.tolist() == table[:, 0, 1].tolist()
-    assert got.fn.tolist() == table[:, 1, 0].tolist()
 
 
-def test_metrics_counts_refuse_shapes_that_differ() -> None:
-    with pytest.raises(ValueError, match="shapes differ"):
-        metrics.counts([[1, 0]], [[1], [0]])
+# ------------------------------------------------------------------ F1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_metrics_f1_agrees_with_scikit_learn(pairs: list[tuple[bool, bool]]) -> None:
     sk = pytest.importorskip("sklearn.metrics")
-    gold, guess = columns(pairs)
+    gold, guess = (np.array(side)[:, None] for side in columns(pairs))
     expected = float(sk.f1_score(gold, guess, zero_division=np.nan))
-    got = metrics.f1(*(int(n) for n in metrics.counts(gold, guess)))
+    got = metrics.on_all(metrics.f1(gold, guess), len(gold))
     assert got is None if math.isnan(expected) else got == pytest.approx(expected, abs=CLOSE)
-
-
-def test_metrics_f1_is_undefined_with_nothing_to_find_and_nothing_given() -> None:
-    assert metrics.f1(0, 0, 0) is None
-
-
-def test_metrics_f1_is_zero_where_all_is_missed() -> None:
-    assert metrics.f1(0, 0, 3) == 0
-
-
-@given(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=60))
-def test_metrics_macro_f1_agrees_with_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    sk = pytest.importorskip("sklearn.metrics")
-    gold, guess = columns(pairs)
-    present = sorted(set(gold))
-    got = metrics.macro_f1(gold, guess, LABELS, at_least=1)
-    assert got.value == pytest.approx(
-        sk.f1_score(gold, guess, labels=present, average="macro", zero_division=0), abs=CLOSE
-    )
-    precision, recall, f1, support = sk.precision_recall_fscore_support(
-        gold, guess, labels=present, zero_division=np.nan
-    )
-    for k, name in enumerate(present):
-        score = got.labels[name]
-        assert score.support == support[k]
-        assert score.recall == pytest.approx(recall[k], abs=CLOSE)
-        assert score.f1 == pytest.approx(f1[k], abs=CLOSE)
-        if math.isnan(precision[k]):
-            assert score.precision is None
-        else:
-            assert score.precision == pytest.approx(precision[k], abs=CLOSE)
 
 
 @given(
@@ -92,42 +49,82 @@ def test_metrics_macro_f1_agrees_with_scikit_learn(pairs: list[tuple[str, str]])
         max_size=40,
     )
 )
-def test_metrics_macro_f1_of_sets_agrees_with_scikit_learn(pairs: list[Any]) -> None:
+def test_metrics_macro_and_micro_f1_of_sets_agree_with_scikit_learn(pairs: list[Any]) -> None:
+    sk = pytest.importorskip("sklearn.metrics")
+    gold, guess = (onehot(side) for side in columns(pairs))
+    there = (gold | guess).any(0)
+    macro = metrics.on_all(metrics.f1(gold, guess), len(gold))
+    micro = metrics.on_all(metrics.f1(gold, guess, micro=True), len(gold))
+    if not there.any():
+        assert macro is micro is None
+        return
+    each = [sk.f1_score(gold[:, k], guess[:, k], zero_division=0) for k in np.flatnonzero(there)]
+    assert macro == pytest.approx(np.mean(each), abs=CLOSE)
+    assert micro == pytest.approx(sk.f1_score(gold.ravel(), guess.ravel()), abs=CLOSE)
+
+
+@given(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=60))
+def test_metrics_macro_f1_of_one_choice_agrees_with_scikit_learn(
+    pairs: list[tuple[str, str]],
+) -> None:
     sk = pytest.importorskip("sklearn.metrics")
     gold, guess = columns(pairs)
-    present = [n for n in LABELS if any(n in g for g in gold)]
-    got = metrics.macro_f1(gold, guess, LABELS, at_least=1)
-    assert got.left_out == [n for n in LABELS if n not in present]
-    if not present:
-        assert got.value is None
+    there = sorted({*gold, *guess})
+    expected = sk.f1_score(gold, guess, labels=there, average="macro", zero_division=0)
+    got = metrics.on_all(metrics.f1(onehot(gold), onehot(guess)), len(gold))
+    assert got == pytest.approx(expected, abs=CLOSE)
+
+
+def test_metrics_f1_refuses_shapes_that_differ() -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        metrics.f1([[1, 0]], [[1], [0]])
+
+
+def test_metrics_f1_is_undefined_with_nothing_to_find_and_nothing_given() -> None:
+    assert metrics.on_all(metrics.f1([[0], [0]], [[0], [0]]), 2) is None
+
+
+def test_metrics_f1_is_zero_where_all_is_missed() -> None:
+    assert metrics.on_all(metrics.f1([[1], [1]], [[0], [0]]), 2) == 0
+
+
+def test_metrics_f1_leaves_an_undefined_column_out_of_the_mean_of_each_draw() -> None:
+    figure = metrics.f1([[1, 0], [0, 1]], [[1, 0], [0, 0]])
+    assert figure(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]))[:2].tolist() == [0.5, 1.0]
+    assert np.isnan(figure(np.zeros((1, 2)))[0])
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        (metrics.mean([1, 0, 0, 1]), 0.5),
+        (metrics.ratio([1, 0, 1, 0], [1, 1, 1, 0]), 2 / 3),
+        (metrics.ratio([0, 0, 0, 0], [0, 0, 0, 0]), None),
+    ],
+)
+def test_metrics_ratio_is_a_sum_over_a_sum(
+    figure: metrics.Statistic, expected: float | None
+) -> None:
+    assert metrics.on_all(figure, 4) == expected
+
+
+@given(JUDGED, st.data())
+def test_metrics_weights_count_a_document_as_often_as_it_is_drawn(
+    pairs: list[tuple[float, bool]], data: st.DataObject
+) -> None:
+    times = [data.draw(st.integers(0, 3)) for _ in pairs]
+    repeated = [pair for pair, n in zip(pairs, times, strict=True) for _ in range(n)]
+    if not repeated:
         return
-    y, p = ([[int(n in row) for n in present] for row in side] for side in (gold, guess))
-    each = sk.f1_score(np.array(y), np.array(p), average=None, zero_division=0)
-    if len(present) == 1:
-        each = sk.f1_score(np.ravel(y), np.ravel(p), zero_division=0)
-    assert got.value == pytest.approx(np.mean(each), abs=CLOSE)
-
-
-def test_metrics_macro_f1_leaves_rare_labels_out_of_the_mean_and_names_them() -> None:
-    gold = ["listing"] * 8 + ["fine"] * 7
-    got = metrics.macro_f1(gold, ["listing"] * 15, LABELS)
-    assert got.left_out == ["ruling", "fine", "none"]
-    assert got.value == got.labels["listing"].f1 == pytest.approx(16 / 23)
-    assert got.labels["fine"] == metrics.LabelScore(None, 0.0, 0.0, 7)
-
-
-def test_metrics_macro_f1_is_undefined_where_every_label_is_rare() -> None:
-    assert metrics.macro_f1(["listing"], ["listing"], LABELS).value is None
-
-
-def test_metrics_macro_f1_never_averages_an_undefined_label() -> None:
-    got = metrics.macro_f1(["listing"], ["listing"], ["listing", "fine"], at_least=0)
-    assert (got.value, got.left_out) == (1.0, ["fine"])
-
-
-def test_metrics_macro_f1_does_not_match_a_label_inside_another() -> None:
-    got = metrics.macro_f1(["nonesuch"], ["none"], ["none"], at_least=0)
-    assert got.labels["none"] == metrics.LabelScore(0.0, None, 0.0, 0)
+    for make in (
+        lambda scores, gold: metrics.average_precision(gold, scores),
+        lambda scores, gold: metrics.expected_calibration_error(scores, gold),
+        lambda scores, gold: metrics.f1(np.array(gold)[:, None], np.array(scores)[:, None] > 0.3),
+        lambda scores, gold: metrics.ratio(gold, np.array(scores) > 0.3),
+    ):
+        drawn = make(*columns(pairs))(np.array([times], float))
+        whole = make(*columns(repeated))(np.ones((1, len(repeated))))
+        np.testing.assert_allclose(drawn, whole)
 
 
 # ------------------------------------------------------------------ average precision
@@ -139,7 +136,7 @@ def test_metrics_average_precision_agrees_with_scikit_learn(
 ) -> None:
     sk = pytest.importorskip("sklearn.metrics")
     scores, gold = columns(pairs)
-    got = metrics.average_precision(gold, scores)
+    got = metrics.on_all(metrics.average_precision(gold, scores), len(gold))
     if any(gold):
         assert got == pytest.approx(sk.average_precision_score(gold, scores), abs=CLOSE)
     else:
@@ -147,7 +144,7 @@ def test_metrics_average_precision_agrees_with_scikit_learn(
 
 
 def test_metrics_average_precision_of_equal_scores_is_the_share_of_positives() -> None:
-    assert metrics.average_precision([0, 0, 0, 1], [0.5] * 4) == 0.25
+    assert metrics.on_all(metrics.average_precision([0, 0, 0, 1], [0.5] * 4), 4) == 0.25
 
 
 # ------------------------------------------------------------------ calibration
@@ -157,7 +154,7 @@ def test_metrics_calibration_error_of_a_published_example() -> None:
     """M. Pavlovic, "Expected Calibration Error (ECE)", Towards Data Science, July 2023: 0.23778."""
     confidence = np.array([0.22, 0.64, 0.92, 0.42, 0.51, 0.15, 0.70, 0.37, 0.83])
     right = (confidence > 0.5) == np.array([0, 1, 0, 0, 0, 1, 1, 0, 1])
-    got = metrics.expected_calibration_error(confidence, right, bins=3)
+    got = metrics.on_all(metrics.expected_calibration_error(confidence, right, bins=3), 9)
     assert got == pytest.approx(0.23778, abs=5e-6)
 
 
@@ -172,49 +169,19 @@ def test_metrics_calibration_error_agrees_with_a_loop_over_bins(
         if inside:
             confidence, right = columns(inside)
             total += len(inside) * abs(np.mean(right) - np.mean(confidence))
-    got = metrics.expected_calibration_error(*columns(pairs), bins)
+    got = metrics.on_all(metrics.expected_calibration_error(*columns(pairs), bins), len(pairs))
     assert got == pytest.approx(total / len(pairs), abs=CLOSE)
 
 
 def test_metrics_calibration_error_bins_are_closed_on_the_right() -> None:
     # 0.5 shares a bin with 0.4, not with 0.6: |0.5 - 0.45| in the one, |1 - 0.6| in the other.
-    got = metrics.expected_calibration_error([0.4, 0.5, 0.6], [0, 1, 1], bins=2)
+    figure = metrics.expected_calibration_error([0.4, 0.5, 0.6], [0, 1, 1], bins=2)
+    got = metrics.on_all(figure, 3)
     assert got == pytest.approx((2 * 0.05 + 0.4) / 3)
 
 
-def test_metrics_adaptive_calibration_error_splits_documents_equally() -> None:
-    # Equal width puts all four into one bin; in halves: |0 - 0.92| and |1 - 0.98|.
-    confidence, right = [0.91, 0.93, 0.97, 0.99], [0, 0, 1, 1]
-    got = metrics.expected_calibration_error(confidence, right, bins=2, adaptive=True)
-    assert got == pytest.approx((0.92 + 0.02) / 2)
-    assert metrics.expected_calibration_error(confidence, right, bins=2) == pytest.approx(0.45)
-
-
-def test_metrics_adaptive_calibration_error_does_not_depend_on_the_order_of_equals() -> None:
-    for right in ([0, 0, 1, 1], [1, 0, 0, 1], [1, 1, 0, 0]):
-        got = metrics.expected_calibration_error([0.5] * 4, right, bins=2, adaptive=True)
-        assert got == pytest.approx(0)
-
-
-@given(JUDGED)
-def test_metrics_brier_agrees_with_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
-    sk = pytest.importorskip("sklearn.metrics")
-    scores, gold = columns(pairs)
-    expected = sk.brier_score_loss(gold, scores, pos_label=True)
-    assert metrics.brier(scores, gold) == pytest.approx(expected, abs=CLOSE)
-
-
-def test_metrics_brier_sums_over_the_labels_of_one_choice() -> None:
-    assert metrics.brier([[0.7, 0.2, 0.1]], [[1, 0, 0]]) == pytest.approx(0.09 + 0.04 + 0.01)
-
-
-@pytest.mark.parametrize("adaptive", [False, True])
-def test_metrics_calibration_error_is_undefined_without_documents(adaptive: bool) -> None:
-    assert metrics.expected_calibration_error([], [], adaptive=adaptive) is None
-
-
-def test_metrics_brier_is_undefined_without_documents() -> None:
-    assert metrics.brier([], []) is None
+def test_metrics_calibration_error_is_undefined_without_documents() -> None:
+    assert metrics.on_all(metrics.expected_calibration_error([], []), 0) is None
 
 
 # ------------------------------------------------------------------ risk and coverage
@@ -275,111 +242,102 @@ def test_metrics_cohen_kappa_refuses_lengths_that_differ() -> None:
 # ------------------------------------------------------------------ bootstrap
 
 
-def test_metrics_bootstrap_draws_whole_clusters() -> None:
-    clusters = ["flood", "raid", "flood", "raid", "raid", "vote"]
-    seen = []
-
-    def statistic(rows: Any) -> float:
-        seen.append(Counter(rows.tolist()))
-        return 0.0
-
-    metrics.bootstrap(statistic, clusters, draws=200, seed=1)
-    assert seen[0] == Counter(range(6))
-    for drawn in seen[1:]:
-        assert drawn[0] == drawn[2]
-        assert drawn[1] == drawn[3] == drawn[4]
-        assert drawn[0] + drawn[1] + drawn[5] == 3
-    assert len({tuple(sorted(d.items())) for d in seen[1:]}) == 10  # multisets of 3 out of 3
+def test_metrics_draws_take_whole_clusters_and_as_many_as_there_are() -> None:
+    clusters = [f"event {n % 12}" for n in range(30)]
+    weights = metrics.draws_of(clusters, 200, seed=1)
+    assert weights.shape == (201, 30)
+    assert (weights[0] == 1).all()
+    firsts = weights[1:, :12]
+    assert (firsts.sum(1) == 12).all()
+    assert (weights[1:, 12:24] == firsts).all()
+    assert (weights[1:, 24:] == firsts[:, :6]).all()
+    assert len({tuple(w) for w in firsts.tolist()}) > 190
 
 
-def test_metrics_bootstrap_interval_of_a_mean_is_the_theoretical_one() -> None:
+def test_metrics_draws_repeat_with_the_same_seed_only() -> None:
+    one, again, other = (metrics.draws_of(range(30), 9, seed=seed) for seed in (4, 4, 5))
+    assert (one == again).all()
+    assert not (one == other).all()
+
+
+@pytest.mark.parametrize("clusters", [[], ["flood"] * 40, range(9)])
+def test_metrics_few_clusters_make_no_draws(clusters: Any) -> None:
+    weights = metrics.draws_of(clusters, 50, seed=1)
+    assert weights.shape == (1, len(clusters))
+
+
+def test_metrics_interval_of_a_mean_is_the_theoretical_one() -> None:
     # 400 fair coins: the standard error of the mean is 0.5 / sqrt(400) = 0.025.
     coins = np.tile([0.0, 1.0], 200)
-    got = metrics.bootstrap(lambda rows: coins[rows].mean(), range(400), draws=4000, seed=3)
+    got = metrics.interval(metrics.mean(coins)(metrics.draws_of(range(400), 4000, seed=3)))
     assert got.value == 0.5
     assert (got.low, got.high) == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.004)
+    assert got.error == pytest.approx(0.025, rel=0.05)
 
 
-def test_metrics_bootstrap_clusters_widen_the_interval() -> None:
+def test_metrics_clusters_widen_the_interval() -> None:
     coins = np.repeat([0.0, 1.0] * 20, 10)
     events = [k // 10 for k in range(400)]
     one, two = (
-        metrics.bootstrap(lambda rows: coins[rows].mean(), c, draws=2000, seed=3)
+        metrics.interval(metrics.mean(coins)(metrics.draws_of(c, 2000, seed=3)))
         for c in (range(400), events)
     )
     assert two.high - two.low == pytest.approx(10**0.5 * (one.high - one.low), rel=0.1)
 
 
-def test_metrics_bootstrap_repeats_with_the_same_seed_only() -> None:
-    values = np.arange(30.0)
-    one, again, other = (
-        metrics.bootstrap(lambda rows: values[rows].mean(), range(30), draws=50, seed=seed)
-        for seed in (4, 4, 5)
-    )
-    assert one == again != other
-
-
-def test_metrics_bootstrap_counts_undefined_draws() -> None:
-    # Undefined where the one positive is not drawn: (1 - 1/4)^4 = 31.6 % of draws.
-    gold = np.array([1, 0, 0, 0])
-
-    def precision(rows: Any) -> float | None:
-        return metrics.average_precision(gold[rows], np.arange(4)[rows])
-
-    got = metrics.bootstrap(precision, range(4), draws=2000, seed=2)
-    assert got.draws == 2000
-    assert got.undefined / got.draws == pytest.approx(0.316, abs=0.04)
+def test_metrics_interval_counts_undefined_draws() -> None:
+    # Undefined where the one positive is not drawn: (1 - 1/12)^12 = 35.2 % of draws.
+    gold = np.array([1] + [0] * 11)
+    figure = metrics.average_precision(gold, np.arange(12))
+    got = metrics.interval(figure(metrics.draws_of(range(12), 2000, seed=2)))
+    assert got.undefined / 2000 == pytest.approx(0.352, abs=0.04)
     assert got.low is not None
 
 
-def test_metrics_bootstrap_without_a_defined_draw_has_no_interval() -> None:
-    got = metrics.bootstrap(lambda rows: None, ["flood"], draws=5, seed=1)
-    assert got == metrics.Interval(None, None, None, 5, 5)
+def test_metrics_interval_of_an_undefined_figure_has_no_bounds() -> None:
+    assert metrics.interval(np.full(6, np.nan)) == metrics.Interval(None, undefined=5)
 
 
-def test_metrics_bootstrap_without_documents_asks_the_statistic() -> None:
-    got = metrics.bootstrap(lambda rows: float(len(rows)), [], draws=5, seed=1)
-    assert got == metrics.Interval(0.0, 0.0, 0.0, 5, 0)
-
-
-def test_metrics_paired_bootstrap_sees_a_clear_difference() -> None:
-    better = np.array([1.0] * 45 + [0.0] * 15)
-    worse = np.array([1.0] * 25 + [0.0] * 35)
-    got = metrics.paired_bootstrap(
-        lambda rows: (better - worse)[rows].mean(), range(60), draws=999, seed=1
-    )
+def test_metrics_interval_p_of_a_clear_difference_is_the_least_there_is() -> None:
+    gap = np.array([1.0] * 45 + [0.0] * 15) - np.array([1.0] * 25 + [0.0] * 35)
+    got = metrics.interval(metrics.mean(gap)(metrics.draws_of(range(60), 999, seed=1)))
     assert got.value == pytest.approx(1 / 3)
     assert got.low > 0
     assert got.p == pytest.approx(2 / 1000)
 
 
-def test_metrics_paired_bootstrap_is_symmetric() -> None:
-    difference = np.array([1.0] * 9 + [-1.0] * 5)
-    one, two = (
-        metrics.paired_bootstrap(lambda r: (s * difference)[r].mean(), range(14), draws=500, seed=1)  # noqa: B023
-        for s in (1, -1)
-    )
+def test_metrics_interval_p_is_symmetric() -> None:
+    gap = np.array([1.0] * 9 + [-1.0] * 5)
+    weights = metrics.draws_of(range(14), 500, seed=1)
+    one, two = (metrics.interval(metrics.mean(s * gap)(weights)) for s in (1, -1))
     assert one.p == two.p
     assert 0.05 < one.p < 1
 
 
-def test_metrics_paired_bootstrap_of_equal_systems_has_p_one() -> None:
-    got = metrics.paired_bootstrap(lambda rows: 0.0, range(9), draws=99, seed=1)
-    assert got.p == 1
+def test_metrics_interval_p_of_no_difference_is_one() -> None:
+    assert metrics.interval(np.zeros(100)).p == 1
 
 
-def test_metrics_paired_bootstrap_p_agrees_with_the_interval() -> None:
+def test_metrics_interval_p_agrees_with_the_interval() -> None:
     random = np.random.default_rng(0)
     sides = set()
+    weights = metrics.draws_of(range(40), 2000, seed=1)
     for shift in np.linspace(0, 0.6, 13):
-        x = random.normal(shift, 1, 40)
-        got = metrics.paired_bootstrap(lambda r: x[r].mean(), range(40), draws=2000, seed=1)  # noqa: B023
+        got = metrics.interval(metrics.mean(random.normal(shift, 1, 40))(weights))
         if abs(got.p - 0.05) > 0.01:  # at the edge quantiles interpolate
             assert (got.p < 0.05) == (got.low > 0 or got.high < 0)
             sides.add(got.p < 0.05)
     assert sides == {True, False}
 
 
-def test_metrics_paired_bootstrap_counts_an_undefined_draw_for_neither() -> None:
-    got = metrics.paired_bootstrap(lambda rows: None, range(9), draws=99, seed=1)
-    assert (got.p, got.undefined) == (1, 99)
+def test_metrics_interval_counts_an_undefined_draw_for_neither_side() -> None:
+    one, half = np.ones(101), np.ones(101)
+    half[51:] = np.nan
+    assert metrics.interval(one).p == pytest.approx(2 / 101)
+    assert metrics.interval(half).p == 1
+
+
+def test_metrics_holm_of_a_worked_example() -> None:
+    """Holm 1979 on p = .01, .04, .03, .005: .03, .06, .06, .02."""
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([None, 0.4, 0.9]) == [None, 0.8, 0.9]

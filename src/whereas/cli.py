@@ -401,13 +401,11 @@ def report(
     title: Annotated[str, typer.Option(help="Headline of the page.")] = "",
 ) -> None:
     """Write results as one HTML page: figures, curves, kinds of document, errors, comparison."""
-    from whereas import page, tasks
+    from whereas import files, page, tasks
 
     html = page.render([tasks.read(run) for run in runs], title)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.tmp")
-    temporary.write_text(html, "utf-8")
-    temporary.replace(output)
+    files.write(output, html)
     print(output)  # noqa: T201
 
 

@@ -7,17 +7,17 @@ from rows, so a released model, a baseline and the predictions of any other tool
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from whereas import sentences
+from whereas import metrics, sentences
 from whereas.calibration import Calibration, calibrate, choose, gold, probabilities
 from whereas.corpus import evidence_for, held_out
 from whereas.errors import WhereasError
+from whereas.metrics import Array, Statistic
 from whereas.model import Model
 from whereas.records import Document, Example, Label, Span, Verdict
 from whereas.taxonomy import Taxonomy
@@ -27,14 +27,7 @@ CORE = ("human_rights", "surveillance", "forced_labor")
 AT_LEAST = 8
 """Labels with fewer documents are left out of a macro mean: their F1 is noise."""
 DRAWS = 2000
-LEAST_EVENTS = 10
-"""With fewer events a bootstrap says nothing: intervals and p values are left out."""
 SEED = 13
-BINS = 15
-
-Array = npt.NDArray[np.float64]
-Statistic = Callable[[Array], Array]
-"""From weights of documents [draws, N] to the figure in each draw [draws], NaN where undefined."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +96,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 # ------------------------------------------------------------------ decisions → rows
 
 
+def halves(examples: Sequence[Example]) -> npt.NDArray[np.bool_]:
+    """Which half of the events each document [N] is of. Raises `WhereasError` if all are of one."""
+    half = np.array([held_out(e.event or e.id, 0.5, "cross-fit") for e in examples])
+    if half.all() or not half.any():
+        raise WhereasError(
+            "too few events to measure on: all of them fall into one half",
+            "Hold out more development documents, of at least some ten events",
+        )
+    return half
+
+
 def crossfitted(
     taxonomy: Taxonomy, logits: Array, examples: Sequence[Example]
 ) -> list[Calibration]:
@@ -114,12 +118,7 @@ def crossfitted(
     Raises:
         WhereasError: all documents fall into one half.
     """
-    half = np.array([held_out(e.event or e.id, 0.5, "cross-fit") for e in examples])
-    if half.all() or not half.any():
-        raise WhereasError(
-            "too few events to measure on: all of them fall into one half",
-            "Hold out more development documents, of at least some ten events",
-        )
+    half = halves(examples)
     y = gold(examples, taxonomy)
     fitted = {
         side: calibrate(taxonomy, logits[half != side], y[half != side]) for side in (False, True)
@@ -257,15 +256,18 @@ def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Stat
         truth, guess = _matrices(found, axis.name, axis.names)
         if axis.kind == "one":
             often = truth.sum(0) >= AT_LEAST
-            macro = _f1(truth[:, often], guess[:, often])
+            macro = metrics.f1(truth[:, often], guess[:, often])
             figures[f"{axis.name} macro-F1"] = (macro, int(often.sum()))
-            figures[f"{axis.name} accuracy"] = (_mean((truth == guess).all(1)), len(found))
+            figures[f"{axis.name} accuracy"] = (metrics.mean((truth == guess).all(1)), len(found))
         else:
-            figures[f"{axis.name} micro-F1"] = (_f1(truth, guess, micro=True), int(truth.sum()))
+            figures[f"{axis.name} micro-F1"] = (
+                metrics.f1(truth, guess, micro=True),
+                int(truth.sum()),
+            )
         if axis.name == "rationales":
             for k, name in enumerate(axis.names):
                 if name in CORE:
-                    one = _f1(truth[:, [k]], guess[:, [k]])
+                    one = metrics.f1(truth[:, [k]], guess[:, [k]])
                     figures[f"{name} F1"] = (one, int(truth[:, k].sum()))
     figures |= _kept_apart(taxonomy, found)
     if all(row.scores for row in found):
@@ -276,7 +278,7 @@ def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Stat
                 [sum(getattr(s, name) for s in r.shown if s.kind == kind) for r in found]
             )
             all_ = np.array([sum(s.kind == kind for s in r.shown) for r in found])
-            figures[f"{kind} evidence {name}"] = (_ratio(hits, all_), int(all_.sum()))
+            figures[f"{kind} evidence {name}"] = (metrics.ratio(hits, all_), int(all_.sum()))
     return figures
 
 
@@ -287,42 +289,6 @@ def _matrices(
     truth = np.array([[n in row.gold[axis] for n in names] for row in found])
     guess = np.array([[n in row.given.get(axis, []) for n in names] for row in found])
     return truth, guess
-
-
-def _f1(truth: Any, guess: Any, *, micro: bool = False) -> Statistic:
-    """Mean over columns [N, C] of 2 tp / (2 tp + fp + fn), or that of all columns together; columns
-    with nothing to find and nothing given are left out of a draw."""
-    counts = [truth & guess, ~truth & guess, truth & ~guess]
-    parts = [np.asarray(c.sum(1, keepdims=True) if micro else c, np.float64) for c in counts]
-
-    def statistic(weights: Array) -> Array:
-        tp, fp, fn = (weights @ part for part in parts)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return _nanmean(2 * tp / (2 * tp + fp + fn))
-
-    return statistic
-
-
-def _nanmean(values: Array) -> Array:
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Array = np.where(known, values, 0).sum(1) / known.sum(1)
-    return mean
-
-
-def _mean(values: Any) -> Statistic:
-    return _ratio(values, np.ones(len(values)))
-
-
-def _ratio(part: Any, whole: Any) -> Statistic:
-    a, b = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-
-    def statistic(weights: Array) -> Array:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio: Array = (weights @ a) / (weights @ b)
-        return ratio
-
-    return statistic
 
 
 def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
@@ -344,7 +310,10 @@ def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Sta
                 ]
             )
             all_ = np.array([len(ns) for ns in recalled])
-            figures[f"recalled {name or of} kept apart"] = (_ratio(apart, all_), int(all_.sum()))
+            figures[f"recalled {name or of} kept apart"] = (
+                metrics.ratio(apart, all_),
+                int(all_.sum()),
+            )
     return figures
 
 
@@ -355,54 +324,11 @@ def _scored(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statist
     right = np.array([r.given[primary] == r.gold[primary] for r in found])
     sure = np.array([not r.review for r in found])
     return {
-        "relevance AP": (_average_precision(relevant, relevance), int(relevant.sum())),
-        "relevance ECE": (_calibration_error(relevance, relevant), len(found)),
-        "left without review": (_mean(sure), len(found)),
-        "right where not for review": (_ratio(right & sure, sure), int(sure.sum())),
+        "relevance AP": (metrics.average_precision(relevant, relevance), int(relevant.sum())),
+        "relevance ECE": (metrics.expected_calibration_error(relevance, relevant), len(found)),
+        "left without review": (metrics.mean(sure), len(found)),
+        "right where not for review": (metrics.ratio(right & sure, sure), int(sure.sum())),
     }
-
-
-def _average_precision(truth: Any, scores: Any) -> Statistic:
-    """`metrics.average_precision` with weights: equal scores enter together."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    positive = truth[order].astype(np.float64)
-
-    def statistic(weights: Array) -> Array:
-        w = weights[:, order]
-        hits = np.cumsum(w * positive, 1)[:, ends]
-        seen = np.cumsum(w, 1)[:, ends]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(seen > 0, hits / seen, 0)
-            area: Array = (np.diff(hits, prepend=0, axis=1) * precision).sum(1) / hits[:, -1]
-        return area
-
-    return statistic
-
-
-def _calibration_error(confidence: Any, right: Any) -> Statistic:
-    """`metrics.expected_calibration_error` with weights: equal-width bins closed on the right."""
-    place = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence, side="left")
-    gap = np.zeros((len(place), BINS))
-    gap[np.arange(len(place)), place] = right - confidence
-
-    def statistic(weights: Array) -> Array:
-        error: Array = np.abs(weights @ gap).sum(1) / weights.sum(1)
-        return error
-
-    return statistic
-
-
-def draws_of(events: Sequence[str], draws: int) -> Array:
-    """Weights [1 + draws, N]: first every document once, then bootstrap draws of events with all
-    their documents (Davison & Hinkley 1997, §3.8)."""
-    names = {event: k for k, event in enumerate(dict.fromkeys(events))}
-    member = np.array([names[event] for event in events])
-    picks = np.random.default_rng(SEED).multinomial(
-        len(names), np.full(len(names), 1 / len(names)), size=draws
-    )
-    weights: Array = np.concatenate([np.ones((1, len(events))), picks[:, member]]).astype(float)
-    return weights
 
 
 def result(
@@ -415,8 +341,7 @@ def result(
     draws: int = DRAWS,
 ) -> Result:
     """All figures of a system on a set of documents, with intervals."""
-    few = len({row.event for row in found}) < LEAST_EVENTS
-    weights = draws_of([row.event for row in found], 0 if few else draws)
+    weights = metrics.draws_of([row.event for row in found], draws, seed=SEED)
     figures = {}
     for name, (statistic, n) in statistics(taxonomy, found).items():
         figures[name] = _figure(statistic(weights), n)
@@ -424,7 +349,7 @@ def result(
     for axis in taxonomy.axis:
         truth, guess = _matrices(found, axis.name, axis.names)
         labels[axis.name] = {
-            name: _figure(_f1(truth[:, [k]], guess[:, [k]])(weights), int(truth[:, k].sum()))
+            name: _figure(metrics.f1(truth[:, [k]], guess[:, [k]])(weights), int(truth[:, k].sum()))
             for k, name in enumerate(axis.names)
         }
     return Result(
@@ -438,13 +363,8 @@ def result(
 
 
 def _figure(values: Array, n: int) -> Figure:
-    if np.isnan(values[0]):
-        return Figure(value=None, n=n)
-    known = values[1:][~np.isnan(values[1:])]
-    if not len(known):
-        return Figure(value=float(values[0]), n=n)
-    low, high = np.quantile(known, [0.025, 0.975]).tolist()
-    return Figure(value=float(values[0]), n=n, low=low, high=high)
+    found = metrics.interval(values)
+    return Figure(value=found.value, n=n, low=found.low, high=found.high)
 
 
 def compare(
@@ -457,10 +377,7 @@ def compare(
 ) -> list[Difference]:
     """Figures of `one` minus those of `other`, paired by document and drawn by event.
 
-    p = 2 (1 + min(draws <= 0, draws >= 0)) / (draws + 1), at most 1 (Davison & Hinkley 1997, §4.2);
-    an undefined draw speaks for neither and counts on both sides. Adjusted over the figures by Holm
-    (1979). The detectable difference is 2.8 standard errors: a two-sided test at .05 finds it in
-    four of five samples. On fewer than ten events nothing but the difference is given.
+    On fewer than ten events nothing but the difference is given.
 
     Raises:
         WhereasError: the two do not cover the same documents with the same labels.
@@ -474,48 +391,21 @@ def compare(
             "Evaluate both on one task",
         )
     second = [place[row.id] for row in one]
-    few = len({row.event for row in one}) < LEAST_EVENTS
-    weights = draws_of([row.event for row in one], 0 if few else draws)
+    weights = metrics.draws_of([row.event for row in one], draws, seed=SEED)
     mine, theirs = statistics(taxonomy, one), statistics(taxonomy, second)
-    found = []
-    for name in names:
-        if name not in mine or name not in theirs:
-            continue
-        gap = mine[name][0](weights) - theirs[name][0](weights)
-        found.append(_difference(name, gap, mine[name][1]))
-    return _holm(found)
-
-
-def _difference(name: str, gap: Array, n: int) -> Difference:
-    value = None if np.isnan(gap[0]) else float(gap[0])
-    known = gap[1:][~np.isnan(gap[1:])]
-    if value is None or not len(known):
-        return Difference(
-            name=name, value=value, low=None, high=None, p=None, adjusted=None, detectable=None, n=n
+    both = [name for name in names if name in mine and name in theirs]
+    gaps = [metrics.interval(mine[n][0](weights) - theirs[n][0](weights)) for n in both]
+    adjusted = metrics.holm([gap.p for gap in gaps])
+    return [
+        Difference(
+            name=name,
+            value=gap.value,
+            low=gap.low,
+            high=gap.high,
+            p=gap.p,
+            adjusted=p,
+            detectable=None if gap.error is None else metrics.POWER * gap.error,
+            n=mine[name][1],
         )
-    low, high = np.quantile(known, [0.025, 0.975]).tolist()
-    undefined = len(gap) - 1 - len(known)
-    tail = undefined + min(int((known <= 0).sum()), int((known >= 0).sum()))
-    p = min(1.0, 2 * (1 + tail) / len(gap))
-    return Difference(
-        name=name,
-        value=value,
-        low=low,
-        high=high,
-        p=p,
-        adjusted=None,
-        detectable=2.8 * float(known.std()),
-        n=n,
-    )
-
-
-def _holm(found: Sequence[Difference]) -> list[Difference]:
-    order = sorted(
-        (k for k, d in enumerate(found) if d.p is not None), key=lambda k: found[k].p or 0.0
-    )
-    adjusted: dict[int, float] = {}
-    worst = 0.0
-    for rank, k in enumerate(order):
-        worst = max(worst, min(1.0, (len(order) - rank) * (found[k].p or 0.0)))
-        adjusted[k] = worst
-    return [msgspec.structs.replace(d, adjusted=adjusted.get(k)) for k, d in enumerate(found)]
+        for name, gap, p in zip(both, gaps, adjusted, strict=True)
+    ]

@@ -5,9 +5,7 @@ What is gated: the headline figures of labels, and every figure of robustness an
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,22 +13,13 @@ import msgspec
 
 from whereas.errors import WhereasError
 from whereas.evaluation import Result
+from whereas.files import write_json
+from whereas.report import COMPARED
 
 SLACK = 0.01
 """A floor lies this much below what was measured: int8 arithmetic differs between processors by a
 decision or two in a few hundred documents."""
-GATED = (
-    "action macro-F1",
-    "action accuracy",
-    "human_rights F1",
-    "surveillance F1",
-    "forced_labor F1",
-    "rationales micro-F1",
-    "recalled rationales kept apart",
-    "status macro-F1",
-    "relevance AP",
-    "action evidence hit",
-)
+GATED = (*COMPARED, "recalled rationales kept apart", "action evidence hit")
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,10 +93,7 @@ def repin(path: Path, results: Sequence[Result], *, allow_regression: bool = Fal
             f"{len(lowered)} floors would be lowered: {'; '.join(lowered)}",
             "If that is meant, say --allow-regression",
         )
-    temporary = path.with_name(f".{path.name}.tmp")
-    text = json.dumps(msgspec.to_builtins(floors), indent=1, sort_keys=True)
-    temporary.write_text(text + "\n", "utf-8")
-    os.replace(temporary, path)
+    write_json(path, floors)
     return changes
 
 

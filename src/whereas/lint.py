@@ -12,7 +12,6 @@ import difflib
 import itertools
 import random
 import re
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 from whereas import corpus
 from whereas.errors import WhereasError
 from whereas.facts import SLOTS
+from whereas.files import read_toml
 from whereas.metrics import cohen_kappa
 from whereas.records import Example
 from whereas.taxonomy import Axis, Taxonomy
@@ -135,12 +135,8 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_rules(path: Path) -> Rules:
     """Raises `WhereasError` when the file cannot be read, is not TOML or has unknown keys."""
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Rules)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise WhereasError(
-            f"{path}: {error}", "Keys of the rules: " + ", ".join(Rules.__struct_fields__)
-        ) from error
+    sections: dict[str, type[msgspec.Struct]] = {"quota": Quota, "diversity": Diversity}
+    return read_toml(path, Rules, "rule file", sections)
 
 
 def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:

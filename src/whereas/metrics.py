@@ -1,50 +1,30 @@
-"""Figures of merit: numpy in, numbers out. An undefined one is `None`, never 0 or NaN."""
+"""Figures of merit and their uncertainty: numpy in, numbers out.
+
+A figure is made in two steps: a function here turns labels and scores of N documents into a
+`Statistic`, which gives the figure for any weights of the documents. Weights of 1 give the figure
+itself, weights of a bootstrap draw that draw's; so a figure and its interval come from one formula.
+An undefined figure is NaN among draws and `None` as a result, never 0.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
-Clusters = Sequence[Hashable]
-Values = list[float | None]
-Statistic = Callable[[Rows], float | None]
-"""The figure of the documents at these rows (with repeats), `None` if undefined."""
-Labelling = Sequence[str | Collection[str]]
-"""[N]: for each document its label, or its set of labels."""
+Statistic = Callable[[Array], Array]
+"""From weights [draws, N] of the documents to the figure in each draw [draws]."""
 
-
-class Counts(NamedTuple):
-    """Labels rightly given, wrongly given and missed: [C] each."""
-
-    tp: Rows
-    fp: Rows
-    fn: Rows
-
-
-@dataclass(frozen=True)
-class LabelScore:
-    """In [0, 1], `None` where undefined; `support` is the number of gold documents."""
-
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
-
-
-@dataclass(frozen=True)
-class MacroF1:
-    """`value`: mean F1 of the labels not in `left_out`, `None` if none remain. `labels`: all."""
-
-    value: float | None
-    labels: dict[str, LabelScore]
-    left_out: list[str]
+LEAST_CLUSTERS = 10
+"""With fewer clusters a bootstrap says nothing: no draws are made."""
+POWER = 2.8
+"""A difference of so many standard errors is found by a two-sided test at .05 in four of five
+samples (1.96 + 0.84)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,58 +39,62 @@ class RiskCoverage:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure on all documents, and its 95 % percentile interval over those of `draws` resamples
-    that are not `undefined` (`None` if all are). `p`: of a paired test."""
+    """A figure on all documents and its 95 % percentile interval over those draws that are not
+    `undefined`; `None` where there are none. `error` is the standard deviation of the draws. `p`:
+    how often draws fall on the other side of 0, two-sided (of use for differences)."""
 
     value: float | None
-    low: float | None
-    high: float | None
-    draws: int
-    undefined: int
+    low: float | None = None
+    high: float | None = None
+    undefined: int = 0
+    error: float | None = None
     p: float | None = None
 
 
-def counts(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> Counts:
-    """True positives, false positives and false negatives of each column.
+# ------------------------------------------------------------------ figures
+
+
+def on_all(statistic: Statistic, documents: int) -> float | None:
+    """The figure of all documents, each counted once."""
+    value = float(statistic(np.ones((1, documents)))[0])
+    return None if np.isnan(value) else value
+
+
+def f1(gold: npt.ArrayLike, predicted: npt.ArrayLike, *, micro: bool = False) -> Statistic:
+    """2 tp / (2 tp + fp + fn), in [0, 1], the harmonic mean of precision and recall (van Rijsbergen
+    1979, ch. 7): averaged over columns ("averaged F1" in Opitz & Burst, arXiv 1911.03347), or
+    `micro`: of all columns together. Columns with nothing to find and nothing given are left out.
 
     Args:
         gold, predicted: [N, C] of 0 and 1.
     """
     g, p = (values.astype(bool) for values in _pair(gold, predicted))
-    return Counts((g & p).sum(0), (~g & p).sum(0), (g & ~p).sum(0))
+    parts = [
+        (c.sum(1, keepdims=True) if micro else c).astype(float) for c in (g & p, ~g & p, g & ~p)
+    ]
+
+    def statistic(weights: Array) -> Array:
+        tp, fp, fn = (weights @ part for part in parts)
+        each = _divided(2 * tp, 2 * tp + fp + fn)
+        known = ~np.isnan(each)
+        return _divided(np.where(known, each, 0).sum(1), known.sum(1))
+
+    return statistic
 
 
-def f1(tp: int, fp: int, fn: int) -> float | None:
-    """2 tp / (2 tp + fp + fn), in [0, 1]; `None` when there is nothing to find and nothing was
-    given. The harmonic mean of precision and recall (van Rijsbergen 1979, ch. 7)."""
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Statistic:
+    """Sum of `part` [N] over sum of `whole` [N]; undefined where the whole is 0."""
+    a, b = _pair(part, whole)
+    return lambda weights: _divided(weights @ a, weights @ b)
 
 
-def macro_f1(
-    gold_labels: Labelling, predicted_labels: Labelling, labels: Sequence[str], *, at_least: int = 8
-) -> MacroF1:
-    """Unweighted mean over labels of their F1 ("averaged F1" in Opitz & Burst, arXiv 1911.03347).
-
-    Args:
-        labels: the labels to score; any other counts only as being none of these.
-        at_least: labels with fewer gold documents (or an undefined F1) are left out of the mean.
-    """
-    scores = {}
-    for label in labels:
-        gold, predicted = (
-            [label in ([v] if isinstance(v, str) else v) for v in values]
-            for values in (gold_labels, predicted_labels)
-        )
-        tp, fp, fn = (int(n) for n in counts(gold, predicted))
-        precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
-        scores[label] = LabelScore(precision, recall, f1(tp, fp, fn), tp + fn)
-    kept = {k: s.f1 for k, s in scores.items() if s.support >= at_least and s.f1 is not None}
-    value = sum(kept.values()) / len(kept) if kept else None
-    return MacroF1(value, scores, [label for label in scores if label not in kept])
+def mean(values: npt.ArrayLike) -> Statistic:
+    """Mean of `values` [N]: accuracy, where they are 0 and 1."""
+    return ratio(values, np.ones(len(np.asarray(values))))
 
 
-def average_precision(gold: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
-    """Sum over thresholds of (R_n - R_(n-1)) P_n, in [0, 1]; `None` without positives.
+def average_precision(gold: npt.ArrayLike, scores: npt.ArrayLike) -> Statistic:
+    """Sum over thresholds of (R_n - R_(n-1)) P_n, in [0, 1]; undefined without positives.
 
     Args:
         gold: [N] of 0 and 1.
@@ -119,48 +103,35 @@ def average_precision(gold: npt.ArrayLike, scores: npt.ArrayLike) -> float | Non
     Steps, not trapezoids, which flatter (Davis & Goadrich 2006); scikit-learn's definition.
     """
     g, s = _pair(gold, scores)
-    if not g.any():
-        return None
     order = np.argsort(-s, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)
-    hits = np.cumsum(g[order])[ends]
-    return float((np.diff(hits, prepend=0) / g.sum() * hits / (ends + 1)).sum())
+    positive = g[order]
+
+    def statistic(weights: Array) -> Array:
+        drawn = weights[:, order]
+        hits = np.cumsum(drawn * positive, 1)[:, ends]
+        precision = np.nan_to_num(_divided(hits, np.cumsum(drawn, 1)[:, ends]))
+        return _divided((np.diff(hits, prepend=0, axis=1) * precision).sum(1), hits[:, -1])
+
+    return statistic
 
 
 def expected_calibration_error(
-    confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 15, *, adaptive: bool = False
-) -> float | None:
-    """Mean over documents of |share right - mean confidence| of their bin, in [0, 1].
+    confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 15
+) -> Statistic:
+    """Mean over documents of |share right - mean confidence| of their bin, in [0, 1] (Guo et al.
+    2017, arXiv 1706.04599).
 
     Args:
         confidence: [N] probabilities.
         right: [N] of 0 and 1: whether that which the probability is of is so.
         bins: number of bins, of equal width, closed on the right (0 falls into the first).
-        adaptive: bins of equal numbers of documents (± 1) instead, for confidences that crowd near
-            1; those of equal confidence count with their mean `right`, whatever their order.
-
-    `None` without documents. Guo et al. 2017, arXiv 1706.04599; Nixon et al. 2019, 1904.01685.
     """
     c, r = _pair(confidence, right)
-    if not len(c):
-        return None
+    gap = np.zeros((len(c), bins))
     place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], c, side="left")
-    if adaptive:
-        order = np.argsort(c, kind="stable")
-        c, r = c[order], _tied(c, r)[order]
-        place = np.arange(len(c)) * bins // len(c)
-    return float(np.abs(np.bincount(place, r - c)).sum() / len(c))
-
-
-def brier(probabilities: npt.ArrayLike, gold: npt.ArrayLike) -> float | None:
-    """Mean squared error of probabilities (Brier 1950); `None` without documents.
-
-    Args:
-        probabilities, gold: [N] for one question, result in [0, 1]; or [N, C] for one label of C,
-            gold one-hot, summed over columns, result in [0, 2].
-    """
-    p, g = _pair(probabilities, gold)
-    return float(((p - g) ** 2).sum() / len(p)) if len(p) else None
+    gap[np.arange(len(c)), place] = r - c
+    return lambda weights: _divided(np.abs(weights @ gap).sum(1), weights.sum(1))
 
 
 def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike) -> RiskCoverage:
@@ -184,49 +155,57 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float 
     n, a, b = len(first), Counter(first), Counter(second)
     agreed = sum(x == y for x, y in zip(first, second, strict=True))
     chance = sum(a[label] * b[label] for label in a)
-    return _ratio(n * agreed - chance, n * n - chance)
+    return (n * agreed - chance) / (n * n - chance) if n * n != chance else None
 
 
-def bootstrap(statistic: Statistic, clusters: Clusters, *, draws: int, seed: int) -> Interval:
-    """A percentile interval from resampled clusters (Davison & Hinkley 1997, §3.8 and §5.3).
+# ------------------------------------------------------------------ uncertainty
+
+
+def draws_of(clusters: Sequence[Hashable], draws: int, *, seed: int) -> Array:
+    """Weights [1 + draws, N]: first every document once, then bootstrap draws of whole clusters
+    (Davison & Hinkley 1997, §3.8): documents of one event are not independent.
 
     Args:
-        clusters: [N] cluster (event) of each document: documents of one event are not independent.
-            A draw takes as many clusters as there are, with replacement, each with all its rows.
-        draws: number of resamples; the same for the same `seed`.
+        clusters: [N] cluster of each document. With fewer than `LEAST_CLUSTERS` no draw is made.
     """
-    return _interval(_resample(statistic, clusters, draws, seed))
+    names = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+    member = np.array([names[cluster] for cluster in clusters], int)
+    once = np.ones((1, len(member)))
+    if len(names) < LEAST_CLUSTERS:
+        return once
+    share = np.full(len(names), 1 / len(names))
+    picks = np.random.default_rng(seed).multinomial(len(names), share, size=draws)
+    weights: Array = np.concatenate([once, picks[:, member]]).astype(float)
+    return weights
 
 
-def paired_bootstrap(
-    statistic_a_minus_b: Statistic, clusters: Clusters, *, draws: int, seed: int
-) -> Interval:
-    """Whether A is better than B on the same documents; arguments as `bootstrap`.
+def interval(values: Array) -> Interval:
+    """What a statistic gave for weights of `draws_of` [1 + draws].
 
     p = 2 (1 + min(draws <= 0, draws >= 0)) / (draws + 1), at most 1: one minus the level of the
     widest percentile interval without 0, never 0 itself (Davison & Hinkley 1997, §4.2). An
-    undefined draw speaks for neither system and counts on both sides.
+    undefined draw speaks for neither side and counts on both.
     """
-    values = _resample(statistic_a_minus_b, clusters, draws, seed)
-    low, high = (sum(v is None or sign * v >= 0 for v in values[1:]) for sign in (-1, 1))
-    return _interval(values, min(1.0, 2 * (1 + min(low, high)) / (draws + 1)))
+    value = None if np.isnan(values[0]) else float(values[0])
+    known = values[1:][~np.isnan(values[1:])]
+    undefined = len(values) - 1 - len(known)
+    if value is None or not len(known):
+        return Interval(value, undefined=undefined)
+    low, high = np.quantile(known, [0.025, 0.975]).tolist()
+    tail = undefined + min(int((known <= 0).sum()), int((known >= 0).sum()))
+    p = min(1.0, 2 * (1 + tail) / len(values))
+    return Interval(value, low, high, undefined, float(known.std()), p)
 
 
-def _resample(statistic: Statistic, clusters: Clusters, draws: int, seed: int) -> Values:
-    """The statistic of all rows, then of each draw."""
-    members: dict[Hashable, list[int]] = {}
-    for row, cluster in enumerate(clusters):
-        members.setdefault(cluster, []).append(row)
-    groups = [np.array(rows) for rows in members.values()] or [np.zeros(0, np.int64)]
-    picks = np.random.default_rng(seed).integers(len(groups), size=(draws, len(groups)))
-    samples = (np.concatenate([groups[k] for k in pick]) for pick in picks)
-    return [statistic(np.arange(len(clusters))), *(statistic(rows) for rows in samples)]
-
-
-def _interval(values: Values, p: float | None = None) -> Interval:
-    known = [v for v in values[1:] if v is not None]
-    low, high = np.quantile(known, [0.025, 0.975]).tolist() if known else (None, None)
-    return Interval(values[0], low, high, len(values) - 1, len(values) - 1 - len(known), p)
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """p values adjusted for their number (Holm 1979); `None` stays and does not count."""
+    adjusted = list(p)
+    known = sorted((value, k) for k, value in enumerate(p) if value is not None)
+    worst = 0.0
+    for rank, (value, k) in enumerate(known):
+        worst = max(worst, min(1.0, (len(known) - rank) * value))
+        adjusted[k] = worst
+    return adjusted
 
 
 def _pair(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[Array, Array]:
@@ -236,8 +215,10 @@ def _pair(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[Array, Array]:
     return a, b
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _divided(part: Any, whole: Any) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Array = np.where(whole == 0, np.nan, np.divide(part, whole))
+    return result
 
 
 def _tied(confidence: Array, right: Array) -> Array:

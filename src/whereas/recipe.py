@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from whereas.errors import WhereasError
+from whereas.files import read_toml
 
 DATA_VARIABLE = "WHEREAS_DATA"
 
@@ -93,27 +93,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def load(path: Path) -> Recipe:
     """Raises `WhereasError` when the file cannot be read, is not TOML or does not fit."""
-    try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        return msgspec.convert(raw, Recipe)
-    except OSError as error:
-        raise WhereasError(f"cannot read {path}: {error.strerror}", "Give a recipe TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise WhereasError(f"{path}: {error}", _valid_keys(str(error))) from error
-
-
-def _valid_keys(message: str) -> str:
-    """The keys of the section that a message of msgspec points at (`$.fit.epochs`)."""
     sections: dict[str, type[msgspec.Struct]] = {
         "data": Data,
         "windows": Windows,
         "fit": Fit,
         "loss": Loss,
     }
-    for name, section in sections.items():
-        if f"$.{name}" in message:
-            return f"Keys of {name}: " + ", ".join(section.__struct_fields__)
-    return "Keys of a recipe: " + ", ".join(Recipe.__struct_fields__)
+    return read_toml(path, Recipe, "recipe", sections)
 
 
 ADDED_HOLDOUT = 0.24

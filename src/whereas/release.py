@@ -11,6 +11,7 @@ import msgspec
 
 from whereas.errors import WhereasError
 from whereas.evaluation import Result
+from whereas.files import write
 from whereas.model import models_folder, read_card, sha256
 from whereas.report import model_card
 
@@ -50,7 +51,5 @@ def release(run: Path, models: Path | None = None) -> Path:
         shutil.copyfile(source / name, temporary / name)
     (temporary / "README.md").write_text(model_card(card, results, parity), "utf-8")
     os.replace(temporary, target)
-    pointer = models / ".CURRENT.tmp"
-    pointer.write_text(f"{target.name} {sha256(target / 'model.json')}\n", "utf-8")
-    os.replace(pointer, models / "CURRENT")
+    write(models / "CURRENT", f"{target.name} {sha256(target / 'model.json')}\n")
     return target

@@ -15,16 +15,15 @@ from importlib import resources
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from whereas.calibration import choose, probabilities
 from whereas.errors import WhereasError
-from whereas.evaluation import CORE, DRAWS, Figure, draws_of
+from whereas.evaluation import CORE, DRAWS, SEED, Figure
+from whereas.metrics import draws_of, interval, mean
 from whereas.model import Model
 from whereas.records import Document, Example
 from whereas.taxonomy import Taxonomy
 
-SEED = 13
 NOISE_BEFORE = (
     "Skip to content | Sign in | Subscribe",
     "We and our partners use cookies to remember what you like. Accept all | Manage",
@@ -217,10 +216,6 @@ def _decide(model: Model, document: Document) -> dict[str, list[str]]:
 
 
 def _share(kept: Sequence[bool], events: Sequence[str]) -> Figure:
-    if not kept:
-        return Figure(value=None, n=0)
-    values = np.array(kept, float)
-    weights = draws_of(events, DRAWS)
-    shares = weights @ values / weights.sum(1)
-    low, high = np.quantile(shares[1:], [0.025, 0.975]).tolist()
-    return Figure(value=float(shares[0]), n=len(kept), low=low, high=high)
+    weights = draws_of(events, DRAWS, seed=SEED)
+    found = interval(mean(kept)(weights))
+    return Figure(value=found.value, n=len(kept), low=found.low, high=found.high)

@@ -7,14 +7,15 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from whereas.errors import WhereasError
+from whereas.files import replacing
 from whereas.records import Label, Outcome
 from whereas.taxonomy import Taxonomy
 
@@ -153,7 +154,7 @@ def write(
     try:
         with ExitStack() as stack:
             for path in paths:
-                file = stack.enter_context(_replacing(path))
+                file = stack.enter_context(replacing(path))
                 if path.name == "run.json":
                     pretty = msgspec.json.format(msgspec.json.encode(manifest or {}), indent=2)
                     file.write(pretty + b"\n")
@@ -167,23 +168,6 @@ def write(
             "Free some space, or give another place with -o",
         ) from error
     return paths
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the name `path` at the end, or leaves no trace.
-
-    Its name is fixed, so that a killed run leaves one at most, and the next run replaces it.
-    """
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 # ------------------------------------------------------------------ flat rows

@@ -7,8 +7,6 @@ need, whatever system gave the labels.
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,6 +17,7 @@ from whereas import __version__, corpus, evaluation, robustness
 from whereas import recipe as recipes
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row
+from whereas.files import read_toml, write, write_json
 from whereas.model import Model
 from whereas.recipe import Data
 from whereas.records import Example, text_digest
@@ -92,12 +91,7 @@ def find(name: str) -> Path:
 
 def load(path: Path) -> Task:
     """Raises `WhereasError` when the file cannot be read, is not TOML or has unknown keys."""
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Task)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise WhereasError(
-            f"{path}: {error}", "Keys of a task: " + ", ".join(Task.__struct_fields__)
-        ) from error
+    return read_toml(path, Task, "task")
 
 
 def of_file(path: Path) -> Task:
@@ -299,15 +293,9 @@ def sign(
     )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / ROWS, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
-        _write(folder / RESULTS, msgspec.json.format(msgspec.json.encode(record), indent=1))
+        write(folder / ROWS, b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        write_json(folder / RESULTS, record)
     return Finished(record=record, rows=rows)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def read(folder: Path) -> Finished:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -21,6 +20,7 @@ from torch import nn
 from whereas import __version__
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
+from whereas.files import write_json
 from whereas.model import FILES, FORMAT, Card, Model, sha256
 from whereas.recipe import Recipe, described
 from whereas.taxonomy import Taxonomy
@@ -205,7 +205,7 @@ def manifest(
         },
         parent=parent.id if parent else None,
     )
-    write_json(folder / "model.json", msgspec.to_builtins(card))
+    write_json(folder / "model.json", card)
 
 
 def retrained(parent: Model, recipe: Recipe, data: Corpus, *, fast: bool) -> str:
@@ -230,12 +230,6 @@ def _code() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
-    os.replace(temporary, path)
 
 
 def restore(run: Run) -> None:

@@ -24,6 +24,8 @@ from whereas import recipe as recipes
 from whereas import taxonomy as taxonomies
 from whereas.encoder import WindowSpec
 from whereas.errors import WhereasError
+from whereas.evaluation import halves
+from whereas.files import write_json
 from whereas.model import Model
 from whereas.recipe import Recipe
 from whereas.records import Example
@@ -106,7 +108,7 @@ def gather(recipe: Recipe, path: Path, say: Progress) -> Corpus:
         raise WhereasError(
             "the recipe finds no training or no development data", "Check its [[data]] sections"
         )
-    _check_halves(dev)
+    halves([e for group in dev.values() for e in group])
     weights = {
         d.name: d.weight
         * min(d.sample or len(train[d.name]), len(train[d.name]))
@@ -133,16 +135,6 @@ def _check_axes(recipe: Recipe, taxonomy: Taxonomy) -> None:
                 f"[loss.axes] has {name!r}, which is no axis of taxonomy {taxonomy.name}",
                 hint + "Axes: " + ", ".join(taxonomy.axis_names),
             )
-
-
-def _check_halves(dev: dict[str, list[Example]]) -> None:
-    """As `evaluation.crossfitted` does after training, whose rule and words these are."""
-    events = {e.event or e.id for group in dev.values() for e in group}
-    if len({corpus.held_out(event, 0.5, "cross-fit") for event in events}) < 2:
-        raise WhereasError(
-            "too few events to measure on: all of them fall into one half",
-            "Hold out more development documents, of at least some ten events",
-        )
 
 
 def words(example: Example) -> str:
@@ -387,7 +379,7 @@ class Run:
             metadata={"state": json.dumps(state, sort_keys=True)},
         )
         os.replace(self.folder / "checkpoint.tmp", self.folder / "checkpoint.safetensors")
-        self._write("curve.json", self.curve)
+        write_json(self.folder / "curve.json", self.curve)
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> int:
         path = self.folder / "checkpoint.safetensors"
@@ -419,11 +411,6 @@ class Run:
         self.curve = state["curve"]
         self.say(f"going on after epoch {state['epoch']}")
         return int(state["epoch"])
-
-    def _write(self, name: str, value: Any) -> None:
-        temporary = self.folder / f".{name}.tmp"
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
-        os.replace(temporary, self.folder / name)
 
 
 def _what_trains(state: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from whereas import recipe as recipes
 from whereas.calibration import calibrate, columns, gold
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row, crossfitted, judged, result, rows
+from whereas.files import write_json
 from whereas.lint import Table
 from whereas.model import Model
 from whereas.records import Example
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline, heads, review
-from whereas.training.export import export, restore, write_json
+from whereas.training.export import export, restore
 from whereas.training.fit import Corpus, Progress, Run, gather, words
 
 MAX_FLIPPED = 0.01
@@ -71,7 +72,7 @@ def train(
         restore(run)
         say("exporting")
         parity = export(run, folder / "model")
-        write_json(folder / "parity.json", msgspec.to_builtins(parity))
+        write_json(folder / "parity.json", parity)
         say(f"parity: {parity.flipped_labels:.2%} of labels flipped, cosine {parity.cosine:.4f}")
         if parity.flipped_labels > MAX_FLIPPED or parity.cosine < MIN_COSINE:
             raise WhereasError(
@@ -82,7 +83,7 @@ def train(
         data, model = run.corpus, Model(folder / "model")
     say("measuring")
     results = measure(data, model, start)
-    write_json(folder / "model" / "metrics.json", msgspec.to_builtins(results))
+    write_json(folder / "model" / "metrics.json", results)
     return results
 
 

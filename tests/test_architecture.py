@@ -28,6 +28,7 @@ FLOORS = {
     "corpus": 2,
     "readers": 2,
     "exchange": 2,
+    "composition": 2,
     "encoder": 3,
     "facts": 4,
     "sinks": 4,

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from whereas import corpus, lint
+from whereas import composition, corpus, lint
 from whereas.cli import app
+from whereas.composition import Diversity, Pair, Quota
 from whereas.errors import WhereasError
-from whereas.lint import Diversity, Located, Pair, Quota, Rules
+from whereas.lint import Located, Rules
 from whereas.records import Example, GoldFact, Span
 from whereas.taxonomy import Taxonomy
 
@@ -303,7 +304,7 @@ def test_lint_quota_counts_what_meets_every_condition(
         quoted(meta={"style": "spun"}, brief="B.", key_facts=["k"]),
         quoted(id="two", brief="B.", labels=quoted().labels | {"secondary_actions": ["relief"]}),
     ]
-    table, breaches = lint.quota_table(examples, [quota], taxonomy)
+    table, breaches = composition.quota_table(examples, [quota], taxonomy)
     assert (not breaches) == met
     assert bool(table.bad) != met
 
@@ -311,7 +312,7 @@ def test_lint_quota_counts_what_meets_every_condition(
 def test_lint_quota_of_an_axis_speaks_of_each_of_its_labels(
     quoted: Make, taxonomy: Taxonomy
 ) -> None:
-    table, breaches = lint.quota_table(
+    table, breaches = composition.quota_table(
         [quoted()], [Quota(name="status", axis="status", each=1)], taxonomy
     )
     assert [row[1] for row in table.rows] == taxonomy["status"].names
@@ -336,7 +337,7 @@ def test_lint_quota_that_does_not_fit_the_taxonomy_is_refused(
     quoted: Make, taxonomy: Taxonomy, quota: Quota, message: str
 ) -> None:
     with pytest.raises(WhereasError, match=message):
-        lint.quota_table([quoted()], [quota], taxonomy)
+        composition.quota_table([quoted()], [quota], taxonomy)
 
 
 # ------------------------------------------------------------------ diversity
@@ -345,7 +346,7 @@ def test_lint_quota_that_does_not_fit_the_taxonomy_is_refused(
 def test_lint_varied_texts_are_within_bounds(quoted: Make) -> None:
     texts = ["One ship left the port of Havnar.", "Nobody in Tannis reads such notices twice."]
     examples = [quoted(id=t, text=t) for t in texts]
-    assert lint.diversity_table(examples, Diversity())[1] == []
+    assert composition.diversity_table(examples, Diversity())[1] == []
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_lint_texts_from_one_template_break_each_bound(
     quoted: Make, rules: Diversity, message: str
 ) -> None:
     texts = [f"{WORDS} to {name}." for name in "abcdefghij"]
-    _, breaches = lint.diversity_table([quoted(id=t, text=t) for t in texts], rules)
+    _, breaches = composition.diversity_table([quoted(id=t, text=t) for t in texts], rules)
     [breach] = breaches
     assert message in breach
 
@@ -372,9 +373,10 @@ def test_lint_texts_from_one_template_break_each_bound(
 def test_lint_names_count_as_one_word_in_repeated_grams(quoted: Make) -> None:
     name = "Supplement No. 4 to part 744 of the Export Administration Regulations"
     examples = [quoted(id=f"{n}", text=f"{n} went under {name} {n * 7}") for n in range(9)]
-    _, breaches = lint.diversity_table(examples, Diversity(repeated=0, openings=0.0, jaccard=1.0))
+    bounds = Diversity(repeated=0, openings=0.0, jaccard=1.0)
+    _, breaches = composition.diversity_table(examples, bounds)
     assert breaches
-    _, breaches = lint.diversity_table(
+    _, breaches = composition.diversity_table(
         examples, Diversity(repeated=0, openings=0.0, jaccard=1.0, names=[name])
     )
     assert not breaches
@@ -383,8 +385,8 @@ def test_lint_names_count_as_one_word_in_repeated_grams(quoted: Make) -> None:
 @given(st.lists(st.sets(st.sampled_from("abcdefg")), min_size=2, max_size=8))
 def test_lint_mean_jaccard_is_that_of_all_pairs(sets: list[set[str]]) -> None:
     pairs = [(a, b) for k, a in enumerate(sets) for b in sets[:k]]
-    expected = sum(lint.jaccard(a, b) for a, b in pairs) / len(pairs)
-    assert lint.mean_jaccard(sets) == pytest.approx(expected)
+    expected = sum(composition.jaccard(a, b) for a, b in pairs) / len(pairs)
+    assert composition.mean_jaccard(sets) == pytest.approx(expected)
 
 
 # ------------------------------------------------------------------ agreement
@@ -400,7 +402,7 @@ def test_lint_agreement_gives_kappa_of_axes_and_labels(taxonomy: Taxonomy) -> No
         Pair(id="c", first=labels("guidance"), second=labels("guidance")),
         Pair(id="d", first=labels("guidance", "cyber"), second=labels("guidance", "cyber")),
     ]
-    rows = {(r[0], r[1]): r[2:] for r in lint.agreement_table(pairs, taxonomy).rows}
+    rows = {(r[0], r[1]): r[2:] for r in composition.agreement_table(pairs, taxonomy).rows}
     assert rows["action", ""] == ["4", "75.0%", "0.50"]
     assert rows["action", "relief"] == ["2", "75.0%", "0.50"]
     assert rows["rationales", ""][0] == "2"
@@ -427,7 +429,7 @@ def test_lint_agreement_on_what_the_taxonomy_lacks_is_refused(
 ) -> None:
     pairs = [Pair(id="a", first=AGREED, second=AGREED), Pair(id="b", first=AGREED, second=second)]
     with pytest.raises(WhereasError, match=message):
-        lint.agreement_table(pairs, taxonomy)
+        composition.agreement_table(pairs, taxonomy)
 
 
 # ------------------------------------------------------------------ files and the command

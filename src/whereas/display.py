@@ -18,7 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from whereas import lint
+from whereas import records
 from whereas.model import Explanation
 from whereas.records import Brief, Document, Label, Outcome, Span
 from whereas.sinks import Ranked
@@ -281,7 +281,7 @@ def print_summary(summary: Summary, model: str, output: Path | None) -> None:
         out.print(f"written to {output}")
 
 
-def tables(tables: Sequence[lint.Table]) -> Group:
+def tables(tables: Sequence[records.Table]) -> Group:
     """Tables one below the other, rows that break a rule in red and marked."""
     parts: list[RenderableType] = []
     for found in tables:

@@ -10,8 +10,8 @@ import msgspec
 
 from whereas.errors import WhereasError
 from whereas.evaluation import Result
-from whereas.lint import Table
 from whereas.model import Card, current, models_folder, read_card, sha256
+from whereas.records import Table
 
 
 def folders() -> list[Path]:

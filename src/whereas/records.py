@@ -204,6 +204,15 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of text under `columns`; `bad` holds the rows that break a rule, by their number."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    bad: list[int] = []
+
+
 def text_digest(text: str) -> str:
     """`sha256:` and the hex digest of the UTF-8 bytes of a text."""
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from whereas.evaluation import AT_LEAST, Figure, Result
-from whereas.lint import Table
 from whereas.model import Card
+from whereas.records import Table
 from whereas.tasks import Comparison
 
 HEADLINE = (

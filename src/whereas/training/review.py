@@ -15,10 +15,9 @@ import numpy as np
 
 from whereas.calibration import columns, identity, probabilities
 from whereas.corpus import held_out
-from whereas.lint import Table
 from whereas.model import Model
 from whereas.recipe import Recipe
-from whereas.records import Example
+from whereas.records import Example, Table
 from whereas.taxonomy import Taxonomy
 from whereas.training import heads
 from whereas.training.fit import Corpus, Progress, words

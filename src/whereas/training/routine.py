@@ -14,9 +14,8 @@ from whereas.calibration import calibrate, columns, gold
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row, crossfitted, judged, result, rows
 from whereas.files import write_json
-from whereas.lint import Table
 from whereas.model import Model
-from whereas.records import Example
+from whereas.records import Example, Table
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline, heads, review
 from whereas.training.export import export, restore

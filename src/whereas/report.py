@@ -186,11 +186,11 @@ Development sets, no document or event of which was trained on (notices of one s
 yearly continuations of an emergency, do stand on both sides). Calibration and thresholds of the
 label figures are cross-fitted over two halves of the events, so that no document is judged with
 thresholds it helped to set; evidence is shown with the released calibration. One seed; a paired
-test on the gold set is `whereas compare`'s. Brackets: 95 % bootstrap interval over events. `n`: labels behind
-a macro mean (those with 8 documents or more), positives behind an F1, documents otherwise. Evidence
-hit: the words shown for a rightly given label overlap the annotator's quote or lie in its sentence;
-overlap: they overlap. Status includes `background`, which every irrelevant document has. Printed by
-`whereas train`, and again by `whereas evaluate`.
+test on the gold set is `whereas compare`'s. Brackets: 95 % bootstrap interval over events. `n`:
+labels behind a macro mean (those with 8 documents or more), positives behind an F1, documents
+otherwise. Evidence hit: the words shown for a rightly given label overlap the annotator's quote
+or lie in its sentence; overlap: they overlap. Status includes `background`, which every
+irrelevant document has. Printed by `whereas train`, and again by `whereas evaluate`.
 
 {markdown(results)}
 

@@ -42,7 +42,11 @@ def test_corpus_example_without_problems_has_none(make_example: Make, taxonomy: 
 PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
     "digest of another text": ({"digest": text_digest("x")}, "digest is not that of the text"),
     "unknown axis": ({"labels": LABELS | {"actions": ["visa_ban"]}}, "no axis 'actions'"),
-    "missing axis of one label": ({"labels": {"action": "visa_ban"}}, "status must be one label"),
+    "misspelt axis": (
+        {"labels": LABELS | {"rationale": ["cyber"]}},
+        "no axis 'rationale'. Did you mean rationales? Axes: action, ",
+    ),
+    "missing primary": ({"labels": {"rationales": ["cyber"]}}, "action must be one label"),
     "list for one label": ({"labels": LABELS | {"status": ["announced"]}}, "status must be one"),
     "one label for a list": (
         {"labels": LABELS | {"rationales": "military"}},
@@ -76,6 +80,14 @@ PROBLEMS: dict[str, tuple[dict[str, Any], str]] = {
         {"evidence": {"background:surveillance": [Span(0, 7)]}},
         "evidence for 'background:surveillance'",
     ),
+    "evidence for a misspelt label": (
+        {"evidence": {"survelliance": [Span(0, 7)]}},
+        "among its labels. Did you mean surveillance? Its keys: action, surveillance",
+    ),
+    "evidence for the primary under its label": (
+        {"evidence": {"export_control": [Span(0, 7)]}},
+        "evidence for 'export_control'",
+    ),
     "evidence beyond the text": ({"evidence": {"action": [Span(0, 999)]}}, "0-999 lies outside"),
     "evidence beyond the title": (
         {"evidence": {"action": [Span(0, 50, "title")]}},
@@ -108,6 +120,14 @@ def test_corpus_problem_is_reported_once_with_the_id(
 def test_corpus_id_that_appears_twice_is_reported(make_example: Make, taxonomy: Taxonomy) -> None:
     found = list(corpus.problems([make_example(), make_example()], taxonomy))
     assert found == ["one: id appears twice"]
+
+
+def test_corpus_axis_that_was_not_asked_may_be_absent(
+    make_example: Make, taxonomy: Taxonomy
+) -> None:
+    example = make_example(labels={"action": "visa_ban", "rationales": []})
+    assert list(corpus.problems([example], taxonomy)) == []
+    assert example.answers(taxonomy.axis_names) == {"action": ["visa_ban"], "rationales": []}
 
 
 def test_corpus_irrelevant_example_may_recall_grounds(

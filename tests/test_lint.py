@@ -435,8 +435,36 @@ def test_lint_agreement_on_what_the_taxonomy_lacks_is_refused(
 # ------------------------------------------------------------------ files and the command
 
 
+def contrasted(example: Example) -> Located:
+    return Located(example=example, where="c.jsonl:1", contrast=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "breach"),
+    [
+        ({}, None),
+        ({"event": "other"}, "c.jsonl:1 two: of another event than one"),
+        ({"meta": {"contrasts": "none"}}, "c.jsonl:1 two: contrasts 'none', which is no document"),
+        ({"meta": {}}, "c.jsonl:1 two: contrasts None, which is no document here"),
+        ({"labels": None}, "c.jsonl:1 two: has the labels of one"),
+    ],
+)
+def test_lint_contrast_has_an_original_of_its_event_and_other_labels(
+    quoted: Make, taxonomy: Taxonomy, changed: dict[str, Any], breach: str | None
+) -> None:
+    original = quoted(event="e")
+    fields = {"event": "e", "meta": {"contrasts": "one"}} | changed
+    if fields.get("labels", "") is None:
+        fields["labels"] = original.labels
+    else:
+        fields["labels"] = original.labels | {"status": "lifted"}
+    found = [*located(original), contrasted(quoted(id="two", **fields))]
+    breaches = list(lint.contrast_breaches(found, taxonomy))
+    assert breaches == [] if breach is None else breaches[0].startswith(breach)
+
+
 RULES = """
-examples = ["*.jsonl"]
+examples = ["a*.jsonl"]
 gold = ["gold/*.jsonl"]
 gold_share = 0.5
 agreement = ["pairs.json"]
@@ -476,6 +504,23 @@ def test_lint_command_exits_1_and_says_where(folder: Path, make_example: Make) -
     assert "breach: a.jsonl:1 one: no evidence for 'action'" in done.stderr
     assert "breach: quota all: 2 (100.0%), at least 3" in done.stderr
     assert "3 breaches" in done.stderr
+
+
+def test_lint_contrasts_count_for_no_quota(folder: Path, quoted: Make, taxonomy: Taxonomy) -> None:
+    event = events(gold=False)[0]
+    rules = RULES.format(least=3) + "openings = 0.9\n"
+    (folder / "lint.toml").write_text('contrast = ["copies.jsonl"]\n' + rules, "utf-8")
+    copy = quoted(
+        id="two",
+        event=event,
+        text=quoted().text + " No more.",
+        labels=quoted().labels | {"status": "lifted"},
+        meta={"contrasts": "one"},
+    )
+    write(folder, "copies.jsonl", copy)
+    report = lint.inspect([folder], taxonomy)
+    assert report.documents == 3
+    assert report.breaches == ["quota all: 2 (100.0%), at least 3"]
 
 
 def test_lint_command_checks_single_files_without_rules(tmp_path: Path, quoted: Make) -> None:

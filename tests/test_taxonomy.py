@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from whereas import taxonomy as taxonomies
@@ -102,6 +103,14 @@ def test_taxonomy_axis_leaves_out_what_it_is_told_to() -> None:
 
 def test_taxonomy_evidence_key_of_one_choice_is_the_primary_axis() -> None:
     assert toy()["event"].evidence_key("storm", "event") == "event"
+
+
+def test_taxonomy_evidence_key_of_another_choice_is_that_of_the_primary_if_it_depends_on_it(
+    taxonomy: Taxonomy,
+) -> None:
+    assert taxonomy["status"].evidence_key("announced", "action") == "action"
+    alone = msgspec.structs.replace(taxonomy["status"], name="tone", irrelevant=None)
+    assert alone.evidence_key("announced", "action") == "tone"
 
 
 def test_taxonomy_evidence_key_of_a_set_is_its_label() -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from whereas.errors import WhereasError
 from whereas.records import Example, Span, text_digest
-from whereas.taxonomy import Taxonomy
+from whereas.taxonomy import Taxonomy, nearest
 
 
 def read(path: Path) -> list[Example]:
@@ -46,7 +46,9 @@ def problems(examples: Iterable[Example], taxonomy: Taxonomy) -> Iterator[str]:
 
     A span must lie in its field, facts must equal the text they point at, a digest must be the
     text's, a label must be known, sets must not repeat, the irrelevant label leaves the sets of the
-    news layer empty, and evidence must be for a label the example has.
+    news layer empty, and evidence must be for a label the example has. Every axis but the primary
+    may be left out, and is then unknown: so an axis can be added to a taxonomy without labelling
+    all older documents anew. Which axes a corpus or a file must have is for `whereas.lint` to hold.
     """
     seen: set[str] = set()
     for example in examples:
@@ -63,9 +65,12 @@ def problems(examples: Iterable[Example], taxonomy: Taxonomy) -> Iterator[str]:
 def _label_problems(example: Example, taxonomy: Taxonomy) -> Iterator[str]:
     for name in example.labels:
         if name not in taxonomy.axis_names:
-            yield f"no axis {name!r} (axes: {', '.join(taxonomy.axis_names)})"
+            axes = taxonomy.axis_names
+            yield f"no axis {name!r}. {nearest(name, axes)}Axes: {', '.join(axes)}"
     known: set[str] = {taxonomy.primary.name}
     for axis in taxonomy.axis:
+        if axis.name not in example.labels and axis.name != taxonomy.primary.name:
+            continue
         value = example.labels.get(axis.name)
         if axis.kind == "one" and not isinstance(value, str):
             yield f"{axis.name} must be one label"
@@ -83,14 +88,16 @@ def _label_problems(example: Example, taxonomy: Taxonomy) -> Iterator[str]:
                 taxonomy.check_label(axis.name, label)
             except WhereasError as error:
                 yield f"{error.what}. {error.fix}"
-            known.add(axis.evidence_key(label, label))
+            known.add(axis.evidence_key(label, taxonomy.primary.name))
     if example.labels.get(taxonomy.primary.name) == taxonomy.irrelevant.label:
         for axis in taxonomy.axis:
             if axis.kind == "many" and axis.layer == "news" and example.many(axis.name):
                 yield f"{taxonomy.irrelevant.label} excludes {axis.name}"
     for key in example.evidence:
         if key not in known:
-            yield f"evidence for {key!r}, which is not among its labels"
+            hint = nearest(key, known)
+            problem = f"evidence for {key!r}, which is not among its labels. {hint}"
+            yield f"{problem}Its keys: {', '.join(sorted(known))}"
 
 
 def _span_problems(example: Example) -> Iterator[str]:
@@ -109,8 +116,7 @@ def _span_problems(example: Example) -> Iterator[str]:
 def evidence_for(example: Example, taxonomy: Taxonomy) -> dict[tuple[str, str], list[Span]]:
     """Quotes by (axis, label), for every label of the example that has one.
 
-    An axis of one choice other than the primary has no quotes of its own in the corpus (`status`);
-    it is read off the words of the primary action.
+    Some axes of one label (`status`) have the quotes of the primary label (`Axis.evidence_key`).
     """
     found: dict[tuple[str, str], list[Span]] = {}
     for axis in taxonomy.axis:

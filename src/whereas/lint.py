@@ -8,7 +8,6 @@ counts are tables.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +33,7 @@ from whereas.errors import WhereasError
 from whereas.facts import SLOTS
 from whereas.files import read_toml
 from whereas.records import Example, Table
-from whereas.taxonomy import Taxonomy
+from whereas.taxonomy import Taxonomy, nearest
 
 RULES_FILE = "lint.toml"
 PERMUTATIONS = 128
@@ -48,13 +47,18 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a corpus promises. Paths and globs are relative to the folder of the rules.
 
+    `axes`: those that every document has, besides what a file must agree on (`axis_breaches`).
     `examples`: what is trained and tuned on. `gold`: what is only measured on: `gold_share`
-    of all events, chosen by hash, and frozen: `gold_digest` is `corpus.digest` of it.
+    of all events, chosen by hash, and frozen: `gold_digest` is `corpus.digest` of it. `contrast`:
+    trained and tuned on too, but copies of other documents with a few words changed that change the
+    labels (Gardner et al. 2020, arXiv 2004.02709): they count for no quota and no diversity.
     `near_duplicate`: similarity by 5-word shingles (0-1) from which two documents of different
     events are one too many. `agreement`: files of `Pair`s.
     """
 
+    axes: list[str] = []
     examples: list[str] = msgspec.field(default_factory=lambda: ["*.jsonl"])
+    contrast: list[str] = []
     gold: list[str] = []
     gold_share: float = 0.0
     gold_digest: str | None = None
@@ -73,11 +77,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Located(msgspec.Struct, frozen=True, kw_only=True):
-    """An example, the file and line it stands in, and whether it is gold."""
+    """An example, the file and line it stands in, whether it is gold and whether a contrast."""
 
     example: Example
     where: str
     gold: bool = False
+    contrast: bool = False
+
+    @property
+    def file(self) -> str:
+        """The name of its file, marked if that is gold."""
+        return self.where.rpartition(":")[0] + (" (gold)" if self.gold else "")
 
 
 def load_rules(path: Path) -> Rules:
@@ -105,16 +115,22 @@ def inspect(paths: Sequence[Path], taxonomy: Taxonomy) -> Report:
     found: list[Located] = []
     for path in paths:
         if path.is_dir():
-            for names, gold in ((rules.examples, False), (rules.gold, True)):
+            for names, gold, contrast in (
+                (rules.examples, False, False),
+                (rules.contrast, False, True),
+                (rules.gold, True, False),
+            ):
                 for file in _files(path, names):
-                    found += _located(file, gold=gold)
+                    found += _located(file, gold=gold, contrast=contrast)
         else:
-            found += _located(path, gold=False)
+            found += _located(path)
     if not found:
         raise WhereasError("no labelled documents", "Give labelled JSONL files or their folder")
-    examples = [item.example for item in found]
+    examples = [item.example for item in found if not item.contrast]
     breaches = [
         *label_breaches(found, taxonomy),
+        *axis_breaches(found, taxonomy, rules.axes),
+        *contrast_breaches(found, taxonomy),
         *duplicate_breaches(found, rules.near_duplicate),
         *split_breaches(found, rules),
     ]
@@ -142,9 +158,9 @@ def _files(folder: Path, names: Iterable[str]) -> list[Path]:
     return files
 
 
-def _located(path: Path, *, gold: bool) -> list[Located]:
+def _located(path: Path, *, gold: bool = False, contrast: bool = False) -> list[Located]:
     return [
-        Located(example=example, where=f"{path.name}:{number}", gold=gold)
+        Located(example=example, where=f"{path.name}:{number}", gold=gold, contrast=contrast)
         for number, example in corpus.numbered(path)
     ]
 
@@ -192,8 +208,7 @@ def label_breaches(found: Sequence[Located], taxonomy: Taxonomy) -> Iterator[str
         for key in _unquoted(example, taxonomy):
             yield f"{item.where} {example.id}: no evidence for {key!r}"
         for slot in sorted({fact.slot for fact in example.facts} - set(SLOTS)):
-            near = difflib.get_close_matches(slot.casefold(), SLOTS, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
+            hint = nearest(slot, SLOTS)
             yield (
                 f"{item.where} {example.id}: no fact slot {slot!r}. {hint}Slots: {', '.join(SLOTS)}"
             )
@@ -226,6 +241,56 @@ def _unquoted(example: Example, taxonomy: Taxonomy) -> Iterator[str]:
                 key = axis.evidence_key(label, primary)
                 if not example.evidence.get(key):
                     yield key
+
+
+def axis_breaches(
+    found: Sequence[Located], taxonomy: Taxonomy, demanded: Sequence[str]
+) -> Iterator[str]:
+    """Axes that documents should have and have not, a line a file and axis.
+
+    A taxonomy may gain an axis that older documents were never asked; training takes it as unknown
+    there. Forgotten on some documents it would look the same, so one file has an axis on all of its
+    documents or on none, and a corpus says which axes it has everywhere.
+
+    Raises:
+        WhereasError: `demanded` names what is no axis.
+    """
+    files: dict[str, list[Located]] = defaultdict(list)
+    for item in found:
+        files[item.file].append(item)
+    for name in demanded:
+        taxonomy[name]
+    for file, items in files.items():
+        for name in taxonomy.axis_names:
+            missing = [item for item in items if name not in item.example.labels]
+            if missing and (name in demanded or len(missing) < len(items)):
+                first = missing[0]
+                yield (
+                    f"{first.where} {first.example.id}: no {name} "
+                    f"({len(missing)} of {len(items)} in {file})"
+                )
+
+
+def contrast_breaches(found: Sequence[Located], taxonomy: Taxonomy) -> Iterator[str]:
+    """Contrasts whose original (`meta.contrasts`) is missing, of another event, or labelled alike.
+
+    Of another event, the two could stand on different sides of a split; labelled alike, the copy
+    teaches that the changed words do not matter, when they were changed because they do.
+    """
+    originals = {item.example.id: item.example for item in found if not item.contrast}
+    for item in found:
+        if not item.contrast:
+            continue
+        example, name = item.example, item.example.meta.get("contrasts")
+        original = originals.get(str(name))
+        if original is None:
+            yield f"{item.where} {example.id}: contrasts {name!r}, which is no document here"
+        elif corpus.event_of(original) != corpus.event_of(example):
+            yield f"{item.where} {example.id}: of another event than {original.id}"
+        elif all(
+            set(original.many(axis)) == set(example.many(axis)) for axis in taxonomy.axis_names
+        ):
+            yield f"{item.where} {example.id}: has the labels of {original.id}"
 
 
 # ------------------------------------------------------------------ duplicates
@@ -330,8 +395,7 @@ def file_table(found: Sequence[Located]) -> Table:
     """Documents, events and words of each file."""
     files: dict[str, list[Example]] = defaultdict(list)
     for item in found:
-        name = item.where.partition(":")[0] + (" (gold)" if item.gold else "")
-        files[name].append(item.example)
+        files[item.file].append(item.example)
     rows = []
     for name, examples in files.items():
         words = sorted(len(e.text.split()) for e in examples)

@@ -8,6 +8,7 @@ checks. Offsets count Unicode code points of the field they point into (`text` u
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -125,7 +126,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The one record that every input leaves behind, whatever happens to it."""
+    """The one record that every input leaves behind, whatever happens to it. `sets`, where asked
+    for: by axis of one label the labels that cannot be ruled out, the one given first."""
 
     id: str
     source: str
@@ -143,6 +145,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     publisher: str | None = None
     url: str | None = None
     unread_sentences: int = 0
+    sets: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GoldFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,10 +161,12 @@ class GoldFact(msgspec.Struct, frozen=True, kw_only=True):
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """A labelled document: one line of a labelled JSONL file.
 
-    `labels` maps an axis to its label or list of labels. `evidence` maps `action` (the primary
-    label), a label of a set axis, or `background:<label>` to the quotes that say so. Documents of
-    one `event` stay on one side of every split. `confidence` is `sure`, `unsure` or `presumed`
-    (labelled by a rule, never read). `key_facts` are what a complete brief must state.
+    `labels` maps an axis to its label or list of labels; an axis that is not there was not asked of
+    this document, so what it would say is unknown, while an empty list says none. `evidence` maps
+    `action` (the primary label), a label of a set axis, or `background:<label>` to the quotes that
+    say so. Documents of one `event` stay on one side of every split. `confidence` is `sure`,
+    `unsure` or `presumed` (labelled by a rule, never read). `key_facts` are what a complete brief
+    must state.
     """
 
     id: str
@@ -191,6 +196,10 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     def many(self, axis: str) -> list[str]:
         value = self.labels.get(axis, [])
         return [value] if isinstance(value, str) else value
+
+    def answers(self, axes: Iterable[str]) -> dict[str, list[str]]:
+        """Labels by axis, of those axes that the example was asked."""
+        return {axis: self.many(axis) for axis in axes if axis in self.labels}
 
     def document(self, origin: str = "") -> Document:
         return Document(

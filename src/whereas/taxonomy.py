@@ -41,9 +41,14 @@ class Axis(msgspec.Struct, frozen=True, kw_only=True):
         return list(self.labels)
 
     def evidence_key(self, label: str, primary: str) -> str:
-        """Where an `Example` keeps the quotes for a label of this axis."""
+        """Where an `Example` keeps the quotes for a label of this axis.
+
+        An axis of one label that irrelevant documents have a label of (`status`: how far the action
+        is) says something of the primary label and is read off its quotes; any other has its own,
+        under its name.
+        """
         if self.kind == "one":
-            return primary
+            return primary if self.name == primary or self.irrelevant is not None else self.name
         return BACKGROUND_PREFIX + label if self.layer == "background" else label
 
 
@@ -81,10 +86,9 @@ class Taxonomy(msgspec.Struct, frozen=True, kw_only=True):
         """Raises `WhereasError` with the nearest valid label when `label` is not one of `axis`."""
         names = self[axis].names
         if label not in names:
-            near = difflib.get_close_matches(label, names, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
             raise WhereasError(
-                f"{label!r} is not a label of {axis}", hint + "Labels: " + ", ".join(names)
+                f"{label!r} is not a label of {axis}",
+                nearest(label, names) + "Labels: " + ", ".join(names),
             )
 
 
@@ -148,6 +152,12 @@ def default_toml() -> bytes:
 
 def digest(source: bytes) -> str:
     return "sha256:" + hashlib.sha256(source).hexdigest()
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`Did you mean …? ` with the most alike of `names`, or nothing if none is alike."""
+    near = difflib.get_close_matches(name.casefold(), sorted(names), n=1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def readable(labels: Iterable[str]) -> str:

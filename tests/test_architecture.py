@@ -23,6 +23,8 @@ FLOORS = {
     "metrics": 1,
     "charts": 1,
     "files": 1,
+    "alterations": 1,
+    "words": 1,
     "recipe": 2,
     "calibration": 2,
     "corpus": 2,

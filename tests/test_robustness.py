@@ -1,4 +1,4 @@
-"""Alterations of documents: they change what they say, and nothing else."""
+"""Whether decisions stay as they are, or follow, when documents are altered."""
 
 from __future__ import annotations
 
@@ -11,64 +11,58 @@ import pytest
 from whereas import robustness
 from whereas.errors import WhereasError
 from whereas.model import Model, current
-from whereas.records import Document, Example
+from whereas.records import Document, Example, Span
 from whereas.robustness import Change, Wording
 from whereas.taxonomy import Taxonomy
 
 LONG = " ".join(f"word{n}" for n in range(400)) + ". The Commerce Department said no."
 
 
-def document(text: str, title: str = "A title") -> Document:
-    return Document(id="d", title=title, text=text, origin="-")
+def example(text: str, title: str = "A title", quote: str = "") -> Example:
+    start = text.find(quote)
+    evidence = {"action": [Span(start, start + len(quote))]} if quote else {}
+    return Example(id="d", title=title, text=text, labels={}, evidence=evidence)
 
 
-def test_robustness_spin_replaces_words_of_the_field_by_its_table() -> None:
-    text = "The Commerce Department said the Entity List hits firms, because rights abuses went on."
-    spun = robustness.spin(text, random.Random(1))
-    assert "Commerce Department" not in spun
-    assert "Entity List " not in spun
-    assert any(word in spun for word in ("mentioned", "stated"))
-    assert "went on." in spun
+def altered(name: str, one: Example, seed: int = 1) -> Document:
+    return robustness.ALTERATIONS[name](one, random.Random(seed))
 
 
-def test_robustness_spin_leaves_parts_of_words_alone() -> None:
-    assert robustness.spin("Maybe the billet is unfinished", random.Random(1)).startswith("Maybe")
+def test_robustness_first_words_keep_the_title_and_stop_at_a_word() -> None:
+    cut = altered("first 150 words", example(LONG))
+    assert LONG.startswith(cut.text)
+    assert (len(cut.text.split()), cut.title) == (150, "A title")
 
 
-def test_robustness_every_spun_word_differs_from_its_original() -> None:
-    for word, variants in robustness._spun_words().items():
-        assert variants
-        assert all(v and v != word for v in variants)
+def test_robustness_web_noise_keeps_the_text_whole() -> None:
+    noisy = altered("web noise", example("The story."))
+    assert "\n\nThe story.\n\n" in noisy.text
+    assert noisy.title == "A title"
 
 
-def test_robustness_first_words_keep_spacing_and_stop_at_a_word() -> None:
-    cut = robustness.first_words(LONG, random.Random(1))
-    assert LONG.startswith(cut)
-    assert len(cut.split()) == 150
-    assert robustness.first_words("a b", random.Random(1)) == "a b"
+def test_robustness_shuffling_leaves_the_news_where_it_is() -> None:
+    news = "Ostrava froze the funds of Belmarsh on Monday."
+    rest = [f"Sentence number {word} follows here." for word in ("one", "two", "three", "four")]
+    whole = " ".join([news, *rest])
+    shuffled = {
+        altered("background shuffled", example(whole, quote=news), n).text for n in range(9)
+    }
+    assert len(shuffled) > 1
+    assert all(text.startswith(news) for text in shuffled)
+    assert all(sorted(text.split()) == sorted(whole.split()) for text in shuffled)
 
 
-def test_robustness_surround_keeps_the_text_whole() -> None:
-    noisy = robustness.surround("The story.", random.Random(1))
-    assert "\n\nThe story.\n\n" in noisy
-    assert not noisy.startswith("The story")
-
-
-def test_robustness_scan_confuses_a_few_characters() -> None:
-    text = "The ministry listed ten makers of lenses in Olomouc. " * 60
-    read = robustness.scan(text, random.Random(1))
-    letters = sum(c in robustness.CONFUSIONS for c in text)
-    assert read != text
-    assert read.count("- ") < 0.1 * len(text.split())
-    assert sum(c in "10c5" for c in read) < 3 * robustness.OCR_RATE * letters
+def test_robustness_shuffling_without_quotes_changes_nothing() -> None:
+    one = example("One thing. Another thing. A third thing happened.")
+    assert altered("background shuffled", one) == one.document()
 
 
 @pytest.mark.parametrize("name", robustness.ALTERATIONS)
 def test_robustness_alterations_are_the_same_every_time(name: str) -> None:
-    alter = robustness.ALTERATIONS[name]
-    first, again = (alter(document(LONG), random.Random("x")) for _ in range(2))
+    one = example(LONG + " It rained. The sun shone.", quote="word399")
+    first, again = (altered(name, one, 7) for _ in range(2))
     assert first == again
-    assert (first.title, first.text) != ("A title", LONG)
+    assert first != one.document()
 
 
 def test_robustness_invariance_counts_what_was_altered_and_what_was_kept(
@@ -147,14 +141,24 @@ def test_robustness_change_that_alters_nothing_is_not_followed(reads_list: Model
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("visa_ban", "visa_bann", "visa_bann"), ('"from"', '"form"', r"p\.jsonl:1: .*from")],
+    [
+        ("visa_ban", "visa_bann", "'visa_bann' is not a label of action.*Did you mean visa_ban"),
+        ('"action"', '"actoin"', "no axis 'actoin'.*Axes: action"),
+        ('"from"', '"form"', "missing required field `from`.*Fields: .* from, to"),
+        ('"export_control"', '""', "'' is not a label"),
+        ('"export_control"', '"visa_ban"', "from and to are both 'visa_ban'"),
+        ("Belmarsh", "\udcff", "is not a pair"),
+    ],
 )
-def test_robustness_changes_that_do_not_fit_are_refused(
+def test_robustness_change_that_does_not_fit_is_refused_with_its_line(
     tmp_path: Path, taxonomy: Taxonomy, old: str, new: str, message: str
 ) -> None:
     path = tmp_path / "p.jsonl"
-    path.write_bytes(msgspec.json.encode(change(to="visa_ban")))
-    assert robustness.read_changes([path], taxonomy) == [change(to="visa_ban")]
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(WhereasError, match=message):
+    line = msgspec.json.encode(change(to="visa_ban"))
+    path.write_bytes(line + b"\n\n" + line)
+    assert robustness.read_changes([path], taxonomy) == [change(to="visa_ban")] * 2
+    assert old in line.decode()
+    bad = line.decode().replace(old, new).encode(errors="surrogateescape")
+    path.write_bytes(line + b"\n\n" + bad)
+    with pytest.raises(WhereasError, match=rf"p\.jsonl:3.*{message}"):
         robustness.read_changes([path], taxonomy)

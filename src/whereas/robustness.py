@@ -8,21 +8,20 @@ labels. Direction: a few changed words change the measure, so the label must cha
 from __future__ import annotations
 
 import random
-import re
-import tomllib
-from collections.abc import Callable, Sequence
-from importlib import resources
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from whereas import alterations, corpus, sentences
+from whereas.alterations import Alteration, Edit, apply
 from whereas.calibration import choose, probabilities
 from whereas.errors import WhereasError
 from whereas.evaluation import CORE, DRAWS, SEED, Figure
 from whereas.metrics import draws_of, interval, mean
 from whereas.model import Model
 from whereas.records import Document, Example
-from whereas.taxonomy import Taxonomy
+from whereas.taxonomy import BACKGROUND_PREFIX, Taxonomy
 
 NOISE_BEFORE = (
     "Skip to content | Sign in | Subscribe",
@@ -36,73 +35,63 @@ NOISE_AFTER = (
     "Sign up for our morning letter. You can leave at any time.",
     "Share this story | 41 comments | Report an error",
 )
-CONFUSIONS = {"l": "1", "I": "l", "O": "0", "o": "0", "e": "c", "h": "b", "S": "5", "m": "rn"}
-OCR_RATE = 0.03
+FIRST_WORDS = 150
 
-Alter = Callable[[Document, random.Random], Document]
+Alter = Callable[[Example, random.Random], Document]
+"""From an example to its document, altered; what is random in it is drawn from the generator."""
 
 
-def _text(change: Callable[[str, random.Random], str], *, title: bool = True) -> Alter:
-    def alter(document: Document, rng: random.Random) -> Document:
+def _edited(alteration: Alteration, *, title: bool = True) -> Alter:
+    """The text, and with `title` the title too, altered."""
+
+    def alter(example: Example, rng: random.Random) -> Document:
+        document = example.document()
+        head = alteration(document.title, rng) if title else []
         return msgspec.structs.replace(
             document,
-            title=change(document.title, rng) if title else document.title,
-            text=change(document.text, rng),
+            title=apply(document.title, head),
+            text=apply(document.text, alteration(document.text, rng)),
         )
 
     return alter
 
 
-def spin(text: str, rng: random.Random) -> str:
-    """The text with words of the field replaced as content spinners do (`data/spun.toml`)."""
-    words = _spun_words()
-    pattern = "|".join(re.escape(w) for w in sorted(words, key=len, reverse=True))
-    return re.sub(rf"\b(?:{pattern})\b", lambda m: rng.choice(words[m[0]]), text)
-
-
-def _spun_words() -> dict[str, list[str]]:
-    data = (resources.files("whereas") / "data" / "spun.toml").read_text("utf-8")
-    words: dict[str, list[str]] = tomllib.loads(data)["words"]
-    return words
-
-
-def scan(text: str, rng: random.Random) -> str:
-    """The text as recognised from a bad scan: confused letters, words broken over lines."""
-    read = "".join(
-        CONFUSIONS[c] if c in CONFUSIONS and rng.random() < OCR_RATE else c for c in text
-    )
-    return re.sub(
-        r"(\w{4})(\w{3,})", lambda m: f"{m[1]}- {m[2]}" if rng.random() < OCR_RATE else m[0], read
-    )
-
-
-def first_words(text: str, rng: random.Random, words: int = 150) -> str:
-    ends = [m.end() for m in re.finditer(r"\S+", text)]
-    return text if len(ends) <= words else text[: ends[words - 1]]
-
-
-def surround(text: str, rng: random.Random) -> str:
-    """The text as scraped: lines of the page before and after, other stories' headlines too."""
-    before = rng.sample(NOISE_BEFORE, 3)
-    after = rng.sample(NOISE_AFTER, 3)
-    return "\n\n".join([*before, text, *after])
+def shuffled(example: Example, rng: random.Random) -> Document:
+    """The sentences behind the last quote of the news in another order."""
+    document = example.document()
+    news = [
+        span.end
+        for key, spans in example.evidence.items()
+        for span in spans
+        if span.field == "text" and not key.startswith(BACKGROUND_PREFIX)
+    ]
+    rest = [s for s in sentences.split(document.text) if s.start >= max(news, default=0)]
+    if not news or len(rest) < 2:
+        return document
+    order = rng.sample(rest, len(rest))
+    moved = [
+        Edit(old.start, old.end, document.text[new.start : new.end])
+        for old, new in zip(rest, order, strict=True)
+    ]
+    return msgspec.structs.replace(document, text=apply(document.text, moved))
 
 
 ALTERATIONS: dict[str, Alter] = {
-    "spun wording": _text(spin),
-    "bad scan": _text(scan),
-    "upper case": _text(lambda text, _: text.upper()),
-    "lower case": _text(lambda text, _: text.lower()),
-    "first 150 words": _text(first_words, title=False),
-    "web noise": _text(surround, title=False),
-    "no title": lambda document, _: msgspec.structs.replace(document, title=""),
+    "spun wording": _edited(alterations.spun(alterations.spun_words())),
+    "bad scan": _edited(alterations.scanned()),
+    "upper case": _edited(alterations.cased(str.upper)),
+    "lower case": _edited(alterations.cased(str.lower)),
+    "first 150 words": _edited(alterations.cut(FIRST_WORDS), title=False),
+    "web noise": _edited(alterations.surrounded(NOISE_BEFORE, NOISE_AFTER), title=False),
+    "background shuffled": shuffled,
+    "no title": lambda example, _: msgspec.structs.replace(example.document(), title=""),
 }
 
 
 def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
     """Share of documents that keep their decisions when altered, by alteration: the primary label,
     and the core grounds (of documents that have one, before or after). Documents that an
-    alteration leaves as they were do not count.
+    alteration leaves as they were, or without text, do not count.
 
     Returns:
         `<alteration>: <axis> kept` and `<alteration>: core grounds kept`, with 95 % intervals.
@@ -117,14 +106,12 @@ def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
         core_events: list[str] = []
         for example in examples:
             document = example.document()
-            altered = alter(document, random.Random(f"{SEED}/{name}/{example.id}"))
-            if (altered.title, altered.text) == (document.title, document.text):
-                continue
-            if not altered.text.strip():
+            altered = alter(example, random.Random(f"{SEED}/{name}/{example.id}"))
+            if altered == document or not altered.text.strip():
                 continue
             now, was = _decide(model, altered), before[example.id]
             same.append(now[primary] == was[primary])
-            events.append(example.event or example.id)
+            events.append(corpus.event_of(example))
             a, b = ({g for g in d.get("rationales", []) if g in CORE} for d in (now, was))
             if a or b:
                 core.append(a == b)
@@ -135,13 +122,16 @@ def invariance(model: Model, examples: Sequence[Example]) -> dict[str, Figure]:
 
 
 class Wording(msgspec.Struct, frozen=True):
+    """Title and text of one document of a pair."""
+
     title: str
     text: str
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, rename={"was": "from"}):
-    """Two documents that differ in a few words. On `axis` the first has the label `was`; the second
-    has `to` instead, or, where that is empty, no longer has `was`. `kind` names the sort of change.
+    """Two documents that differ in a few words. On `axis` the first has the label `was` (`from` in
+    JSON); the second has `to` instead, or, where that is empty, no longer has `was`. `kind` names
+    the sort of change.
     """
 
     id: str
@@ -155,7 +145,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, rename={"was": "from"}):
 
 
 def read_changes(paths: Sequence[Path], taxonomy: Taxonomy) -> list[Change]:
-    """Pairs of a directional test. Raises `WhereasError` naming the line that does not fit."""
+    """Pairs of a directional test, one JSON object a line, blank lines ignored.
+
+    Raises:
+        WhereasError: a file cannot be read; or, named by file and line, one that is not a pair, has
+            a label that is not of its axis, or asks for no change.
+    """
     found = []
     for path in paths:
         try:
@@ -163,20 +158,33 @@ def read_changes(paths: Sequence[Path], taxonomy: Taxonomy) -> list[Change]:
         except OSError as error:
             raise WhereasError(f"cannot read {path}: {error.strerror}", "Check the path") from error
         for number, line in enumerate(lines, 1):
-            try:
-                change = msgspec.json.decode(line, type=Change)
-            except msgspec.MsgspecError as error:
-                raise WhereasError(
-                    f"{path}:{number}: {error}", "Fields: " + ", ".join(Change.__struct_fields__)
-                ) from error
-            for label in filter(None, (change.was, change.to)):
-                taxonomy.check_label(change.axis, label)
-            found.append(change)
+            if line.strip():
+                found.append(_change(line, f"{path}:{number}", taxonomy))
     return found
+
+
+def _change(line: bytes, where: str, taxonomy: Taxonomy) -> Change:
+    try:
+        change = msgspec.json.decode(line, type=Change)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise WhereasError(
+            f"{where} is not a pair: {error}",
+            "Fields: " + ", ".join(Change.__struct_encode_fields__),
+        ) from error
+    if change.was == change.to:
+        raise WhereasError(f"{where}: from and to are both {change.was!r}", "Give two labels")
+    try:
+        taxonomy.check_label(change.axis, change.was)
+        if change.to:
+            taxonomy.check_label(change.axis, change.to)
+    except WhereasError as error:
+        raise WhereasError(f"{where}: {error.what}", error.fix) from error
+    return change
 
 
 def directional(model: Model, changes: Sequence[Change]) -> dict[str, Figure]:
     """Share of changes that the decision follows, of those whose first document is decided rightly.
+    A set follows when it loses `was` and, unless that is empty, gains `to`.
 
     Returns:
         `<kind>: followed` for each kind, `all kinds: followed`, and `all kinds: right before`, the
@@ -190,15 +198,14 @@ def directional(model: Model, changes: Sequence[Change]) -> dict[str, Figure]:
         if not right[-1]:
             continue
         after = _decide(model, _document(change.id, change.after))[change.axis]
-        ok = (change.to in after) if change.to else (change.was not in after)
-        followed.setdefault(change.kind, []).append(ok and change.was not in after)
+        follows = change.was not in after and (not change.to or change.to in after)
+        followed.setdefault(change.kind, []).append(follows)
     figures = {
-        f"{kind}: followed": _share(kept, [str(n) for n in range(len(kept))])
-        for kind, kept in followed.items()
+        f"{kind}: followed": _share(found, range(len(found))) for kind, found in followed.items()
     }
-    every = [ok for kept in followed.values() for ok in kept]
-    figures["all kinds: followed"] = _share(every, [str(n) for n in range(len(every))])
-    figures["all kinds: right before"] = _share(right, [str(n) for n in range(len(right))])
+    every = [follows for found in followed.values() for follows in found]
+    figures["all kinds: followed"] = _share(every, range(len(every)))
+    figures["all kinds: right before"] = _share(right, range(len(right)))
     return figures
 
 
@@ -207,15 +214,17 @@ def _document(id: str, wording: Wording) -> Document:
 
 
 def _decide(model: Model, document: Document) -> dict[str, list[str]]:
+    """Labels by axis."""
     states = model.encoder.encode([model.encoder.cut(document)])[0]
     calibration = model.card.calibration
-    scores = probabilities(model.taxonomy, model.logits(states)[0][None], calibration)
+    scores = probabilities(model.taxonomy, model.logits(document, states).total[None], calibration)
     return choose(
         model.taxonomy, {axis: p[0] for axis, p in scores.items()}, calibration.thresholds
     )
 
 
-def _share(kept: Sequence[bool], events: Sequence[str]) -> Figure:
+def _share(kept: Sequence[bool], events: Sequence[Hashable]) -> Figure:
+    """The share of `kept` that is true, 0-1, with an interval clustered by `events`."""
     weights = draws_of(events, DRAWS, seed=SEED)
     found = interval(mean(kept)(weights))
     return Figure(value=found.value, n=len(kept), low=found.low, high=found.high)

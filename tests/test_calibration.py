@@ -205,6 +205,91 @@ def test_calibration_review_holds_its_target(
     assert threshold == 1 if not len(kept) else kept.mean() >= target - 1e-12
 
 
+# ------------------------------------------------------------------ label sets
+
+PROBABILITIES = st.lists(st.floats(0, 1), min_size=2, max_size=60)
+
+
+@given(PROBABILITIES, st.sampled_from(c.LEVELS))
+def test_calibration_sets_hold_what_they_promise_of_exchangeable_documents(
+    right: list[float], level: float
+) -> None:
+    """Whatever n + 1 documents there are: let each in turn be the new one, and at least `level` of
+    them are in the set that the other n made. This is the theorem, by counting."""
+    held = [
+        p >= c.conformal(np.array(right[:k] + right[k + 1 :]), level) for k, p in enumerate(right)
+    ]
+    assert sum(held) >= level * len(right) - 1e-9
+
+
+@pytest.mark.parametrize("level", c.LEVELS)
+def test_calibration_sets_promise_no_more_than_asked_for(level: float) -> None:
+    """With n documents and no ties a new one is held with a chance of ceil((n + 1) level) over
+    n + 1; here over 400 draws of 250 documents and 250 new ones."""
+    random = np.random.default_rng(4)
+    shares = [
+        (random.beta(4, 1, 250) >= c.conformal(random.beta(4, 1, 250), level)).mean()
+        for _ in range(400)
+    ]
+    assert np.mean(shares) == pytest.approx(np.ceil(251 * level) / 251, abs=0.005)
+
+
+def test_calibration_sets_of_the_least_probability_are_by_rank() -> None:
+    right = np.linspace(0.01, 0.99, 99)  # 100 ranks with the new one's
+    assert c.conformal(right, 0.9) == pytest.approx(0.1, abs=2e-4)
+    assert c.conformal(right, 0.8) == pytest.approx(0.2, abs=2e-4)
+    assert c.conformal(right[:8], 0.9) == 0  # nine ranks cannot tell nine tenths
+    assert c.conformal(np.array([0.12349]), 0.5) == 0.1234  # never up: a verdict has .1235
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcde"), st.floats(0, 1), min_size=1),
+    st.floats(0, 1.1),
+    st.randoms(),
+)
+def test_calibration_sets_are_never_empty_and_best_first(
+    scores: dict[str, float], least: float, random: Any
+) -> None:
+    given_ = random.choice(sorted(scores))
+    found = c.label_set(scores, given_, least)
+    assert found[0] == given_
+    assert set(found) == {given_} | {n for n, p in scores.items() if p >= least}
+    assert len(found) == len(set(found))
+    rest = [scores[n] for n in found[1:]]
+    assert rest == sorted(rest, reverse=True)
+
+
+@pytest.mark.parametrize(("documents", "axes"), [(199, []), (200, ["action", "status"])])
+def test_calibration_sets_need_documents(
+    taxonomy: Taxonomy, documents: int, axes: list[str]
+) -> None:
+    logits = np.random.default_rng(1).normal(size=(documents, len(c.columns(taxonomy))))
+    gold = np.zeros_like(logits)
+    for axis in axes or ["action", "status"]:
+        gold[:, c.parts(taxonomy)[axis].start] = 1
+    fitted = c.calibrate(taxonomy, logits, gold)
+    assert list(fitted.sets) == axes
+    assert all(list(levels) == ["0.8", "0.9", "0.95"] for levels in fitted.sets.values())
+
+
+def test_calibration_sets_are_fitted_after_temperature(taxonomy: Taxonomy) -> None:
+    """Logits three times too bold: the promise holds for calibrated probabilities."""
+    random = np.random.default_rng(6)
+    honest = random.normal(0, 1.5, (4000, len(c.columns(taxonomy))))
+    gold = np.zeros_like(honest)
+    for axis in ("action", "status"):
+        part = c.parts(taxonomy)[axis]
+        picked = (honest[:, part] + random.gumbel(size=honest[:, part].shape)).argmax(1)
+        gold[np.arange(4000), part.start + picked] = 1
+    fitted = c.calibrate(taxonomy, 3 * honest[:2000], gold[:2000])
+    scores = c.probabilities(taxonomy, 3 * honest[2000:], fitted)
+    for axis in ("action", "status"):
+        right = scores[axis][gold[2000:, c.parts(taxonomy)[axis]] == 1]
+        for level in c.LEVELS:
+            held = (right >= fitted.sets[axis][f"{level:g}"]).mean()
+            assert held == pytest.approx(level, abs=0.02)
+
+
 # ------------------------------------------------------------------ columns and decisions
 
 

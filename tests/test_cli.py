@@ -114,6 +114,7 @@ def test_cli_triage_focus_ranks_by_a_label(inbox: Path, tmp_path: Path) -> None:
         (["triage", "listed.txt", "-o", "out.xlsx"], "no output format for .xlsx"),
         (["triage", "listed.txt", "--format", "yaml"], "Formats: table, jsonl, none"),
         (["triage", "listed.txt", "--model", "nowhere"], "holds no model"),
+        (["triage", "listed.txt", "--sets", "0.5"], "no label sets"),
         (["explain", "no-such.txt"], "no-such.txt"),
         (["brief", "empty.txt"], "empty"),
         (["train", "no-recipe.toml", "-o", "run"], "no-recipe.toml"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -123,3 +124,51 @@ def test_display_brief_numbers_its_citations() -> None:
 def test_display_brief_gives_the_reason_when_there_is_none() -> None:
     document = Document(id="1", title="T", text="x", origin="x")
     assert "too few" in shown(display.brief(document, "no brief: 4 words are too few"), 80)
+
+
+class Step(msgspec.Struct):
+    """What a training says of a step, as `whereas.training.fit.Step`, which needs torch."""
+
+    step: int
+    epoch: int = 1
+    epochs: int = 2
+    steps: int = 40
+    loss: float = 1.5
+    left: float = 90.0
+
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
+
+def test_display_training_says_ten_steps_an_epoch_where_no_terminal_watches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with display.training() as say:
+        say("beginning")
+        for step in range(1, 41):
+            say(Step(step))  # type: ignore[arg-type]
+        say("exporting")
+    captured = capsys.readouterr()
+    steps = [f"step {n}" for n in range(4, 41, 4)]
+    assert captured.err.splitlines() == ["beginning", *steps, "exporting"]
+    assert captured.out == ""
+
+
+def test_display_training_draws_a_bar_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes before a line is said, so that the line stays, and so does standard output."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with display.training() as say:
+        for step in range(1, 41):
+            say(Step(step))  # type: ignore[arg-type]
+        say("exporting")
+        print("the result")
+        say(Step(1, epoch=2))  # type: ignore[arg-type]
+    captured = capsys.readouterr()
+    assert captured.out == "the result\n"
+    drawn, _, after = captured.err.partition("exporting")
+    assert "step 40/40" in drawn
+    assert "loss 1.500, 1.5 min left" in drawn
+    assert "epoch 2/2" in after

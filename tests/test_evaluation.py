@@ -243,6 +243,76 @@ def test_evaluation_other_documents_refuse_to_be_compared(taxonomy: Taxonomy) ->
         evaluation.compare(taxonomy, graded([True]), graded([True, True]), ["action accuracy"])
 
 
+# ------------------------------------------------------------------ how far one can rely on it
+
+
+def ordered(taxonomy: Taxonomy, right: list[bool]) -> list[Row]:
+    """Rows whose action is right or wrong, the first ones surest."""
+    names = taxonomy["action"].names
+    found = []
+    for n, row in enumerate(graded(right)):
+        top = 0.9 - n / 100
+        scores = {a: (1 - top) / (len(names) - 1) for a in names} | {row.given["action"][0]: top}
+        found.append(msgspec.structs.replace(row, scores={"action": scores}))
+    return found
+
+
+def test_evaluation_coverage_is_the_share_that_can_be_left_unread(taxonomy: Taxonomy) -> None:
+    rows = ordered(taxonomy, [True] * 19 + [False] + [True] * 5 + [False] * 15)
+    figures = evaluation.result(taxonomy, rows, system="s", data="d", digest="").figures
+    assert figures["action coverage at 98 % right"].value == 19 / 40
+    assert figures["action coverage at 95 % right"].value == 25 / 40
+    assert figures["action coverage at 90 % right"].value == 26 / 40
+    area = figures["action AURC"]
+    assert area.value == pytest.approx(
+        (sum(1 / n for n in range(20, 26)) + sum((n - 24) / n for n in range(26, 41))) / 40
+    )
+    assert area.low is not None
+    assert area.high is not None
+    assert area.low < (area.value or 0) < area.high
+    assert area.n == 40
+
+
+def test_evaluation_label_sets_are_counted_by_what_they_hold(taxonomy: Taxonomy) -> None:
+    sets = [["relief"]] * 5 + [["report", "relief"]] * 3 + [["report"]] * 2
+    rows = [
+        msgspec.structs.replace(row, sets={"action": held})
+        for row, held in zip(graded([True] * 10), sets, strict=True)
+    ]
+    without = msgspec.structs.replace(graded([True] * 11)[-1], sets={})
+    figures = evaluation.result(
+        taxonomy, [*rows, without], system="s", data="d", digest="", draws=20
+    ).figures
+    assert figures["action sets of 90 %: coverage"].value == 0.8
+    assert figures["action sets of 90 %: of one label"].value == 0.7
+    assert figures["action sets of 90 %: coverage"].n == 10
+    assert "status sets of 90 %: coverage" not in figures
+
+
+def test_evaluation_label_sets_are_cross_fitted(make_example: Make, taxonomy: Taxonomy) -> None:
+    """Of each document with the least probability that the other half's documents set."""
+    rng = np.random.default_rng(8)
+    names = taxonomy["action"].names
+    examples = [
+        make_example(id=f"{n}", event=f"e{n}", labels={"action": str(rng.choice(names))})
+        for n in range(520)
+    ]
+    at = np.array([names.index(e.one("action")) for e in examples])
+    logits = rng.normal(size=(len(examples), len(columns(taxonomy))))
+    logits[np.arange(len(at)), at] += 3
+    calibrations = evaluation.crossfitted(taxonomy, logits, examples)
+    rows = evaluation.rows(taxonomy, logits, examples, calibrations)
+    for row, one in zip(rows, calibrations, strict=True):
+        least = one.sets["action"]["0.9"]
+        likely = {n for n, p in row.scores["action"].items() if p >= least}
+        assert set(row.sets["action"]) == likely | set(row.given["action"])
+    figures = evaluation.result(taxonomy, rows, system="s", data="d", digest="").figures
+    held = figures["action sets of 90 %: coverage"]
+    assert held.value == pytest.approx(0.9, abs=0.04)
+    assert (figures["action sets of 90 %: of one label"].value or 1) < 1
+    assert held.n == 520
+
+
 # ------------------------------------------------------------------ rows
 
 
@@ -312,3 +382,30 @@ def test_evaluation_evidence_hits_in_the_sentence_and_overlaps_in_the_words(
     [row] = evaluation.rows(taxonomy, logits, [example], [identity(taxonomy)], [verdict])
     assert [(s.kind, s.hit, s.overlap) for s in row.shown] == [("action", hit, overlap)]
     assert row.words == {"action=export_control": [shown]}
+
+
+def test_evaluation_of_a_system_without_an_axis_has_no_figures_of_it(
+    make_example: Make, taxonomy: Taxonomy
+) -> None:
+    """Not even when the axis is the primary one and the system has scores."""
+    examples = [recalling(make_example, n, ["surveillance"], []) for n in range(3)]
+    known = [key for key in columns(taxonomy) if key[0] == "rationales"]
+    found = evaluation.rows(
+        taxonomy,
+        gold(examples, taxonomy) * 20 - 10,
+        examples,
+        [identity(taxonomy)] * 3,
+        known=known,
+    )
+    result = evaluation.result(taxonomy, found, system="s", data="d", digest="", draws=20)
+    assert result.figures["rationales micro-F1"].value == 1.0
+    assert not [n for n in result.figures if n.startswith(("action", "status", "relev", "left"))]
+    assert list(result.labels) == ["rationales"]
+    assert result.labels["rationales"]["surveillance"].value == 1.0
+
+
+def test_evaluation_a_file_name_does_not_break_the_table() -> None:
+    from whereas.report import markdown
+
+    one = Result(system="s", data="a|b", documents=1, digest="", figures={}, labels={})
+    assert markdown([one]).splitlines()[0] == r"| figure | a\|b: n | a\|b: s |"

@@ -211,6 +211,49 @@ def test_metrics_risk_coverage_of_equal_confidences_is_flat(right: list[bool]) -
     assert got.risk == pytest.approx(np.full(len(right), right.count(False) / len(right)))
 
 
+COUNTED = st.lists(
+    st.tuples(st.sampled_from([0.2, 0.5, 0.7, 0.9]), st.booleans(), st.integers(0, 4)),
+    min_size=1,
+    max_size=25,
+)
+"""Confidence, whether right, and how often drawn."""
+
+
+@given(COUNTED)
+def test_metrics_aurc_of_a_draw_is_that_of_its_documents(
+    documents: list[tuple[float, bool, int]],
+) -> None:
+    confidence, right, times = (list(column) for column in zip(*documents, strict=True))
+    drawn = [(c, r) for c, r, n in documents for _ in range(n)]
+    expected = metrics.risk_coverage([c for c, _ in drawn], [r for _, r in drawn]).aurc
+    statistic = metrics.aurc(confidence, right)
+    got = float(statistic(np.array([times], float))[0])
+    assert np.isnan(got) if expected is None else got == pytest.approx(expected, abs=CLOSE)
+    once = metrics.risk_coverage(confidence, right).aurc
+    assert metrics.on_all(statistic, len(right)) == pytest.approx(once, abs=CLOSE)
+
+
+@given(COUNTED, st.sampled_from([0.5, 0.9, 1.0]))
+def test_metrics_coverage_of_a_draw_is_the_longest_start_that_is_right_enough(
+    documents: list[tuple[float, bool, int]], target: float
+) -> None:
+    confidence, right, times = (list(column) for column in zip(*documents, strict=True))
+    total = sum(times)
+    best = 0
+    for least in set(confidence):  # equals enter together
+        kept = [(r, n) for c, r, n in documents if c >= least]
+        size = sum(n for _, n in kept)
+        if sum(n for r, n in kept if r) >= target * size - 1e-9:
+            best = max(best, size)
+    got = float(metrics.coverage_at(confidence, right, target)(np.array([times], float))[0])
+    assert np.isnan(got) if not total else got == pytest.approx(best / total)
+
+
+def test_metrics_coverage_and_aurc_are_undefined_without_documents() -> None:
+    for statistic in (metrics.aurc([], []), metrics.coverage_at([], [], 0.9)):
+        assert metrics.on_all(statistic, 0) is None
+
+
 def test_metrics_risk_coverage_is_undefined_without_documents() -> None:
     got = metrics.risk_coverage([], [])
     assert (got.aurc, len(got.risk), len(got.coverage)) == (None, 0, 0)

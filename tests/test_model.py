@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from whereas import model as models
@@ -154,6 +155,34 @@ def test_model_refuses_a_damaged_manifest_and_another_format(copy: Path) -> None
     (copy / "model.json").write_text(manifest[:200])
     with pytest.raises(WhereasError, match="damaged"):
         Model(copy)
+
+
+def test_model_of_before_the_second_opinion_decides_by_sentences_alone(model: Model) -> None:
+    if model.card.words_weight:
+        pytest.skip("the released model has one")
+    states = model.encoder.encode([model.encoder.cut(LISTED)])[0]
+    logits = model.logits(LISTED, states)
+    assert not logits.words.any()
+    assert logits.total.tolist() == (logits.support.sum(0) + model.heads["bias"]).tolist()
+
+
+def test_model_gives_the_least_probabilities_of_its_label_sets(model: Model) -> None:
+    given = {"action": {"0.8": 0.4, "0.9": 0.1}, "status": {"0.8": 0.5, "0.9": 0.2}}
+    known = model.card
+    try:
+        for sets in (given, {}):
+            calibration = msgspec.structs.replace(known.calibration, sets=sets)
+            model.card = msgspec.structs.replace(known, calibration=calibration)
+            if sets:
+                assert model.least(0.9) == {"action": 0.1, "status": 0.2}
+                with pytest.raises(WhereasError) as wrong:
+                    model.least(0.7)
+                assert wrong.value.fix == "Levels: 0.8, 0.9"
+            else:
+                with pytest.raises(WhereasError, match="fewer than 200 development documents"):
+                    model.least(0.9)
+    finally:
+        model.card = known
 
 
 def test_model_refuses_a_folder_without_a_model(tmp_path: Path) -> None:

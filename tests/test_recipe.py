@@ -49,18 +49,25 @@ def test_recipe_loads_with_its_defaults(tmp_path: Path) -> None:
     assert (recipe.fit.epochs, recipe.fit.batch, recipe.windows.pieces) == (2, 16, 256)
 
 
-def test_recipe_committed_ones_load(repository: Path) -> None:
-    paths = sorted((repository / "training" / "recipes").glob("*.toml"))
-    assert paths
-    for path in paths:
-        assert recipes.load(path).data
+def committed(repository: Path) -> list[Path]:
+    """The recipes that come with the sources, those in folders too."""
+    paths = sorted((repository / "training" / "recipes").rglob("*.toml"))
+    assert repository / "training/recipes/whereas.toml" in paths
+    return paths
+
+
+def test_recipe_committed_ones_load_and_name_their_data_apart(repository: Path) -> None:
+    for path in committed(repository):
+        names = [data.name for data in recipes.load(path).data]
+        assert names
+        assert len(set(names)) == len(names)
 
 
 def test_recipe_committed_ones_begin_with_the_command_that_runs_them(repository: Path) -> None:
-    for path in (repository / "training" / "recipes").glob("*.toml"):
+    for path in committed(repository):
         first = path.read_text("utf-8").splitlines()[0]
         assert first.startswith("#")
-        assert f"whereas train training/recipes/{path.name}" in first
+        assert f"whereas train {path.relative_to(repository).as_posix()} " in first
 
 
 @pytest.mark.parametrize(
@@ -111,8 +118,8 @@ def test_recipe_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_recipe_added_data_is_held_out_like_that_of_the_committed_ones(repository: Path) -> None:
     """Or an event that is in both would fall on both sides."""
-    paths = (repository / "training" / "recipes").glob("*.toml")
-    shares = {d.holdout for path in paths for d in recipes.load(path).data if d.role == "split"}
+    data = [d for path in committed(repository) for d in recipes.load(path).data]
+    shares = {d.holdout for d in data if d.role == "split"}
     assert shares == {recipes.ADDED_HOLDOUT}
 
 

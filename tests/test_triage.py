@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from whereas import sinks, taxonomy, triage
@@ -23,7 +24,7 @@ from whereas.journal import Store
 from whereas.model import Explanation
 from whereas.records import Brief, BriefSentence, Document, Label, Outcome, Span, Verdict
 from whereas.sinks import Ranked
-from whereas.triage import Progress, Settings, Summary
+from whereas.triage import Progress, Sets, Settings, Summary
 
 TAXONOMY = taxonomy.load()
 
@@ -585,3 +586,45 @@ def test_error_has_a_stable_id() -> None:
     digest = hashlib.sha256(b"a.pdf").hexdigest()[:16]
     expected = Outcome(id=digest, source="a.pdf", outcome="error", reason="damaged")
     assert triage.failure(unreadable, "damaged") == expected
+
+
+# ------------------------------------------------------------------ label sets
+
+
+class Scored(FakeReader):
+    """Gives probabilities of action and status too."""
+
+    def read(self, documents: Sequence[Document]) -> list[Explanation]:
+        more = {
+            "action": {"import_ban": 0.6, "relief": 0.3, "report": 0.1},
+            "status": {"announced": 0.7, "proposed": 0.2},
+        }
+        return [
+            msgspec.structs.replace(
+                e, verdict=msgspec.structs.replace(e.verdict, scores=e.verdict.scores | more)
+            )
+            for e in super().read(documents)
+        ]
+
+
+def test_triage_adds_label_sets_when_asked_and_reads_nothing_for_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one two three")
+    (tmp_path / "in" / "b.pdf").write_text("no document")
+    output = tmp_path / "out.jsonl"
+    reader = Scored()
+    triaged([tmp_path / "in"], output, reader)
+    assert all("sets" not in json.loads(line) for line in output.read_text().splitlines())
+    for least, expected in [
+        (
+            {"action": 0.3, "status": 0.5},
+            {"action": ["import_ban", "relief"], "status": ["announced"]},
+        ),
+        ({"action": 0.9}, {"action": ["import_ban"]}),
+    ]:
+        settings = Settings(batch=4, sets=Sets(level=0.9, least=least))
+        triaged([tmp_path / "in"], output, reader, settings)
+        good, bad = map(json.loads, output.read_text().splitlines())
+        assert good["sets"] == expected
+        assert "sets" not in bad
+    assert len(reader.seen) == 1

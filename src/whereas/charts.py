@@ -60,11 +60,12 @@ def forest(rows: Sequence[Interval], *, title: str, width: int = 640, label: int
 
 
 class Series(NamedTuple):
-    """Points (x, y) in [0, 1] each, joined by a line."""
+    """Points (x, y) in [0, 1] each, joined by a line; `intervals` of y, one a point, as bars."""
 
     name: str
     points: Sequence[tuple[float, float]]
     dots: bool = False
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 def curve(
@@ -100,6 +101,9 @@ def curve(
         points = " ".join(map(place, one.points))
         dash = f' stroke-dasharray="{DASHES[k % len(DASHES)]}"' if k % len(DASHES) else ""
         parts.append(f'<polyline class="line s{k % 4}"{dash} points="{points}"/>')
+        for (at, _), ends in zip(one.points, one.intervals, strict=False):
+            (x, low), (_, high) = (place((at, end)).split(",") for end in ends)
+            parts.append(f'<line class="bar s{k % 4}" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>')
         if one.dots:
             for point in one.points:
                 cx, cy = place(point).split(",")

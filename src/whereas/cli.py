@@ -116,10 +116,18 @@ def triage(
     ] = None,
     model: ModelOption = None,
     no_briefs: Annotated[bool, typer.Option("--no-briefs", help="Labels only.")] = False,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            help="Add to JSON the sets of labels that hold the right action and status for this "
+            "share of documents (0.8, 0.9 or 0.95): on average, not for each kind of document, and "
+            "only of documents like those the model was calibrated on.",
+        ),
+    ] = None,
     max_mb: Annotated[int, typer.Option(min=1, help="Larger files are an error.")] = 50,
 ) -> None:
     """Read, label and rank a batch. The same command again goes on where it stopped."""
-    from whereas.triage import Settings, parse_focus
+    from whereas.triage import Sets, Settings, parse_focus
 
     reader = load_model(model)
     settings = Settings(
@@ -127,6 +135,7 @@ def triage(
         min_relevance=min_relevance,
         top=top,
         briefs=not no_briefs,
+        sets=Sets(level=sets, least=reader.least(sets)) if sets is not None else None,
         max_bytes=max_mb * 1_000_000,
     )
     summary = triage_batch(paths, reader, settings, output=output, format=format or "table")
@@ -233,28 +242,51 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Look through new labels, say what it costs, stop.")
     ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve", help="Measure on 25 to 100 % of the labels what more are worth; export none."
+        ),
+    ] = False,
 ) -> None:
     """Train a model by a recipe, or retrain one on new labels; export and measure it. Resumes."""
     from whereas import display
     from whereas import report as reports
 
     with training():
-        from whereas.training import routine
-    say = display.console(error=True).print
+        from whereas.training import curve as curves
+        from whereas.training import fit, routine
     parent = _current() if start == "CURRENT" else Path(start) if start else None
     added = tuple(add or ())
-    if dry_run or (added and not fast):
-        plan = routine.plan(recipe, output, say, parent=parent, add=added, fast=fast, timed=dry_run)
-        display.console(error=not dry_run).print(display.tables(plan.tables))
-        for warning in plan.warnings:
-            say(f"warning: {display.one_line(warning)}")
-        if plan.minutes is not None:
-            say(f"about {plan.minutes:.0f} minutes of training on this machine")
-    if dry_run:
+    if fit.launched() > 1 and (fast or dry_run or curve):
+        raise WhereasError(
+            "--fast, --dry-run and --curve are work for one process", "Launch no others"
+        )
+    if curve and dry_run:
+        raise WhereasError("--curve and --dry-run exclude each other", "Give one of them")
+    if fit.follows():
+        fit.follow(recipe, output, parent=parent, add=added)
         return
-    results = routine.train(recipe, output, say, parent=parent, add=added, fast=fast)
-    print(reports.markdown(results))  # noqa: T201
-    say(f"model: {output / 'model'}; make it the current one with: whereas release {output}")
+    with display.training() as say:
+        if dry_run or (added and not fast and not curve):
+            plan = routine.plan(
+                recipe, output, say, parent=parent, add=added, fast=fast, timed=dry_run
+            )
+            display.console(error=not dry_run).print(display.tables(plan.tables))
+            for warning in plan.warnings:
+                say(f"warning: {display.one_line(warning)}")
+            if plan.minutes is not None:
+                say(f"about {plan.minutes:.0f} minutes of training on this machine")
+        if dry_run:
+            return
+        if curve:
+            found = curves.curve(recipe, output, say, parent=parent, add=added, fast=fast)
+            display.console().print(display.tables([found.table]), "\n".join(found.lines))
+            say(f"picture: {output / 'curve' / 'curve.svg'}")
+            return
+        results = routine.train(recipe, output, say, parent=parent, add=added, fast=fast)
+        print(reports.markdown(results))  # noqa: T201
+        say(f"model: {output / 'model'}; make it the current one with: whereas release {output}")
 
 
 @verb

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -24,6 +25,9 @@ from whereas.records import Brief, Document, Label, Outcome, Span
 from whereas.sinks import Ranked
 from whereas.taxonomy import Axis, Taxonomy, readable
 from whereas.triage import Progress, Summary
+
+if TYPE_CHECKING:  # it loads torch
+    from whereas.training.fit import Step
 
 WIDE = 120
 """Columns of a terminal from which the table gives action, grounds and words their own column."""
@@ -131,10 +135,27 @@ def explanation(
         ),
         Text(""),
         _scores(document, explained, taxonomy, thresholds),
+        *_words_alone(explained, taxonomy),
         Text(""),
         _marked(document, explained, taxonomy),
     ]
     return Group(*parts)
+
+
+def _words_alone(explained: Explanation, taxonomy: Taxonomy) -> list[Text]:
+    """What the document's words, taken by themselves, did for its primary label."""
+    primary = taxonomy.primary.name
+    label = explained.verdict.labels[primary]
+    if not any(explained.words.values()) or not isinstance(label, Label):
+        return []
+    added = explained.words[primary, label.label]
+    return [
+        Text(
+            f"second opinion, from words alone: {added:+.1f} on the logit of "
+            f"{readable([label.label])}",
+            style="dim",
+        )
+    ]
 
 
 def _scores(
@@ -333,3 +354,47 @@ def progress() -> Iterator[Callable[[Progress | None], None]]:
                 )
 
         yield advance
+
+
+@contextmanager
+def training() -> Iterator[Callable[[str | Step], None]]:
+    """What a training says, on standard error: lines, and its steps as a bar while a terminal
+    watches, else as a line after each tenth of an epoch."""
+    out = console(error=True)
+    bar = Bar(
+        TextColumn("epoch {task.fields[at].epoch}/{task.fields[at].epochs}"),
+        BarColumn(),
+        TextColumn("step {task.fields[at].step}/{task.fields[at].steps}"),
+        TextColumn("loss {task.fields[at].loss:.3f}, {task.fields[left]:.1f} min left"),
+        console=out,
+        transient=True,
+    )
+    task = bar.add_task("training", at=None, left=0.0)
+
+    def say(said: str | Step) -> None:
+        if isinstance(said, str):
+            if out.is_interactive:
+                bar.stop()  # the next step shows it again
+            out.print(said)
+        elif out.is_interactive:
+            bar.update(
+                task,
+                total=said.epochs * said.steps,
+                completed=(said.epoch - 1) * said.steps + said.step,
+                at=said,
+                left=said.left / 60,
+            )
+            bar.start()
+        elif _ends_a_tenth(said):
+            out.print(str(said))
+
+    try:
+        yield say
+    finally:
+        if out.is_interactive:
+            bar.stop()
+
+
+def _ends_a_tenth(step: Step) -> bool:
+    """Whether a step ends a tenth of its epoch."""
+    return step.step * 10 // step.steps > (step.step - 1) * 10 // step.steps

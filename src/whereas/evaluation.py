@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whereas import metrics, sentences
-from whereas.calibration import Calibration, calibrate, choose, gold, probabilities
+from whereas.calibration import Calibration, calibrate, choose, gold, label_set, probabilities
 from whereas.corpus import evidence_for, held_out
 from whereas.errors import WhereasError
 from whereas.metrics import Array, Statistic
@@ -28,6 +28,11 @@ AT_LEAST = 8
 """Labels with fewer documents are left out of a macro mean: their F1 is noise."""
 DRAWS = 2000
 SEED = 13
+TARGETS = (0.90, 0.95, 0.98)
+"""Shares of right primary labels at which it is measured how many documents could be left unread,
+by whoever knew the confidence that gives the share: it is found on the same documents."""
+SET_LEVEL = 0.9
+"""Of the label sets that are measured."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +45,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One document: its labels by axis, those given, and the calibrated probability of each label
-    (empty for a system without scores). `review`: marked for a person. `slices` name what kind of
-    document it is. `words`: what the system shows for its labels, by `axis=label`."""
+    """One document: its labels by axis (of the axes it has), those given, and the calibrated
+    probability of each label (empty for a system without scores). `review`: marked for a person.
+    `slices` name what kind of document it is. `words`: what the system shows for its labels, by
+    `axis=label`. `sets`: the label sets of `SET_LEVEL`, by axis."""
 
     id: str
     event: str
@@ -55,6 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     text: str = ""
     words: dict[str, list[Span]] = {}
+    sets: dict[str, list[str]] = {}
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +90,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one system on one set of documents, by name, and F1 of each label."""
+    """Figures of one system on one set of documents, by name, and F1 of each label of the axes that
+    it decides."""
 
     system: str
     data: str
@@ -155,25 +163,31 @@ def rows(
             given = {a: names for a, names in given.items() if any(a == axis for axis, _ in known)}
         top = float(scores[taxonomy.primary.name].max())
         verdict = verdicts[n] if verdicts else None
+        by_label = {
+            axis.name: {
+                label: round(float(p), 5)
+                for label, p in zip(axis.names, scores[axis.name], strict=True)
+            }
+            for axis in taxonomy.axis
+        }
         found.append(
             Row(
                 id=example.id,
                 event=example.event or example.id,
-                gold={name: example.many(name) for name in taxonomy.axis_names},
+                gold=example.answers(taxonomy.axis_names),
                 given=given,
-                scores={
-                    axis.name: {
-                        label: round(float(p), 5)
-                        for label, p in zip(axis.names, scores[axis.name], strict=True)
-                    }
-                    for axis in taxonomy.axis
-                },
+                scores=by_label,
                 review=top < calibration.review_below,
                 shown=list(_shown(taxonomy, example, verdict)) if verdict else [],
                 slices=slices(example),
                 title=example.title,
                 text=example.text,
                 words=_words(verdict) if verdict else {},
+                sets={
+                    axis: label_set(by_label[axis], given[axis][0], levels[f"{SET_LEVEL:g}"])
+                    for axis, levels in calibration.sets.items()
+                    if given.get(axis)
+                },
             )
         )
     return found
@@ -238,7 +252,7 @@ def judged(model: Model, examples: Sequence[Example]) -> tuple[Array, list[Verdi
     for example in examples:
         document: Document = example.document()
         states = model.encoder.encode([model.encoder.cut(document)])[0]
-        logits.append(model.logits(states)[0])
+        logits.append(model.logits(document, states).total)
         verdicts.append(model.judge(document, states).verdict)
     return np.stack(logits).astype(np.float64), verdicts
 
@@ -248,17 +262,19 @@ def judged(model: Model, examples: Sequence[Example]) -> tuple[Array, list[Verdi
 
 def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
     """Every figure by name: how to compute it from weights of documents, and what it rests on.
-    Axes that a system does not decide have none."""
+    Axes that a system does not decide, or no document has, have none."""
     figures: dict[str, tuple[Statistic, int]] = {}
     for axis in taxonomy.axis:
-        if not any(axis.name in row.given for row in found):
+        truth, guess, has = _matrices(found, axis.name, axis.names)
+        if not has.any() or not _decides(found, axis.name):
             continue
-        truth, guess = _matrices(found, axis.name, axis.names)
         if axis.kind == "one":
             often = truth.sum(0) >= AT_LEAST
             macro = metrics.f1(truth[:, often], guess[:, often])
             figures[f"{axis.name} macro-F1"] = (macro, int(often.sum()))
-            figures[f"{axis.name} accuracy"] = (metrics.mean((truth == guess).all(1)), len(found))
+            right = (truth == guess).all(1) & has
+            figures[f"{axis.name} accuracy"] = (metrics.ratio(right, has), int(has.sum()))
+            figures |= _sets(axis.name, found)
         else:
             figures[f"{axis.name} micro-F1"] = (
                 metrics.f1(truth, guess, micro=True),
@@ -270,7 +286,7 @@ def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Stat
                     one = metrics.f1(truth[:, [k]], guess[:, [k]])
                     figures[f"{name} F1"] = (one, int(truth[:, k].sum()))
     figures |= _kept_apart(taxonomy, found)
-    if all(row.scores for row in found):
+    if all(row.scores and taxonomy.primary.name in row.given for row in found):
         figures |= _scored(taxonomy, found)
     for kind in dict.fromkeys(s.kind for row in found for s in row.shown):
         for name in ("hit", "overlap"):
@@ -282,13 +298,20 @@ def statistics(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Stat
     return figures
 
 
+def _decides(found: Sequence[Row], axis: str) -> bool:
+    """Whether a system decides an axis at all."""
+    return any(axis in row.given for row in found)
+
+
 def _matrices(
     found: Sequence[Row], axis: str, names: Sequence[str]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """[N, C] of what is right and of what was given."""
-    truth = np.array([[n in row.gold[axis] for n in names] for row in found])
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """[N, C] of what is right and of what was given, and [N]: which documents have the axis. On
+    those that have not nothing is right and nothing given, which no F1 counts."""
+    has = np.array([axis in row.gold for row in found])
+    truth = np.array([[n in row.gold.get(axis, []) for n in names] for row in found])
     guess = np.array([[n in row.given.get(axis, []) for n in names] for row in found])
-    return truth, guess
+    return truth, guess & has[:, None], has
 
 
 def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
@@ -301,6 +324,8 @@ def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Sta
         for name in ("", *(c for c in CORE if c in axis.names)):
             recalled = [
                 [n for n in r.gold[axis.name] if name in ("", n) and n not in r.gold[of]]
+                if axis.name in r.gold and of in r.gold
+                else []
                 for r in found
             ]
             apart = np.array(
@@ -317,13 +342,37 @@ def _kept_apart(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Sta
     return figures
 
 
+def _sets(axis: str, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
+    """How many label sets hold the right label, and how many hold no other."""
+    there = np.array([axis in r.sets and axis in r.gold for r in found])
+    if not there.any():
+        return {}
+    held = [on and r.gold[axis][0] in r.sets[axis] for on, r in zip(there, found, strict=True)]
+    single = [on and len(r.sets[axis]) == 1 for on, r in zip(there, found, strict=True)]
+    name, n = f"{axis} sets of {SET_LEVEL * 100:g} %", int(there.sum())
+    return {
+        f"{name}: coverage": (metrics.ratio(held, there), n),
+        f"{name}: of one label": (metrics.ratio(single, there), n),
+    }
+
+
 def _scored(taxonomy: Taxonomy, found: Sequence[Row]) -> dict[str, tuple[Statistic, int]]:
     primary, irrelevant = taxonomy.primary.name, taxonomy.irrelevant.label
     relevant = np.array([r.gold[primary] != [irrelevant] for r in found])
     relevance = np.array([1 - r.scores[primary][irrelevant] for r in found])
     right = np.array([r.given[primary] == r.gold[primary] for r in found])
     sure = np.array([not r.review for r in found])
+    top = np.array([max(r.scores[primary].values()) for r in found])
+    coverage = {
+        f"{primary} coverage at {share * 100:g} % right": (
+            metrics.coverage_at(top, right, share),
+            len(found),
+        )
+        for share in TARGETS
+    }
     return {
+        **coverage,
+        f"{primary} AURC": (metrics.aurc(top, right), len(found)),
         "relevance AP": (metrics.average_precision(relevant, relevance), int(relevant.sum())),
         "relevance ECE": (metrics.expected_calibration_error(relevance, relevant), len(found)),
         "left without review": (metrics.mean(sure), len(found)),
@@ -347,7 +396,9 @@ def result(
         figures[name] = _figure(statistic(weights), n)
     labels = {}
     for axis in taxonomy.axis:
-        truth, guess = _matrices(found, axis.name, axis.names)
+        if not _decides(found, axis.name):
+            continue
+        truth, guess, _ = _matrices(found, axis.name, axis.names)
         labels[axis.name] = {
             name: _figure(metrics.f1(truth[:, [k]], guess[:, [k]])(weights), int(truth[:, k].sum()))
             for k, name in enumerate(axis.names)

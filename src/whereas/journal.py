@@ -166,9 +166,15 @@ class Store:
         return Counter(dict(self._do(query)))
 
     def ranked(
-        self, focus: Callable[[str], float] | None, min_relevance: float, top: int | None
+        self,
+        focus: Callable[[str], float] | None,
+        min_relevance: float,
+        top: int | None,
+        *,
+        finish: Callable[[Outcome, str], Outcome] = lambda record, _: record,
     ) -> Iterator[Ranked]:
-        """See `triage.ranked`; `focus` maps the scores JSON of a document to [0, 1]."""
+        """See `triage.ranked`; `focus` maps the scores JSON of a document to [0, 1], `finish` its
+        record and scores JSON to the record to show."""
         self._db.create_function("focus", 1, focus or (lambda _: None), deterministic=True)
         source = "from outcomes join files on files.id = file where place is not null and kind"
         # Only numbers are sorted; SQLite does it on disk where they are many.
@@ -178,14 +184,20 @@ class Store:
             *(min_relevance, -1 if top is None else top),
         )
         for rank, (rowid, focused) in enumerate(documents, start=1):
-            yield self._record(rowid, rank, focused)
+            yield self._record(rowid, rank, focused, finish)
         for (rowid,) in self._do(f"select outcomes.rowid {source} = 'error' order by place, row"):
-            yield self._record(rowid, None, None)
+            yield self._record(rowid, None, None, lambda record, _: record)
 
-    def _record(self, rowid: int, rank: int | None, focus: float | None) -> Ranked:
-        query = "select json, words from outcomes where rowid = ?"
-        encoded, words = self._do(query, rowid).fetchone()
-        record = msgspec.json.decode(encoded, type=Outcome)
+    def _record(
+        self,
+        rowid: int,
+        rank: int | None,
+        focus: float | None,
+        finish: Callable[[Outcome, str], Outcome],
+    ) -> Ranked:
+        query = "select json, words, scores from outcomes where rowid = ?"
+        encoded, words, scores = self._do(query, rowid).fetchone()
+        record = finish(msgspec.json.decode(encoded, type=Outcome), scores)
         return Ranked(outcome=record, rank=rank, focus=focus, words=words)
 
     def _do(self, statement: str, *values: Any) -> sqlite3.Cursor:

@@ -149,6 +149,48 @@ def risk_coverage(confidence: npt.ArrayLike, right: npt.ArrayLike) -> RiskCovera
     return RiskCoverage(coverage, risk, float(risk.mean()) if len(c) else None)
 
 
+def coverage_at(confidence: npt.ArrayLike, right: npt.ArrayLike, target: float) -> Statistic:
+    """The greatest share of documents, those one is surest of, of which `target` or more are right,
+    in [0, 1]; 0 where there is none. Equals enter together. The confidence from which on they are
+    right is chosen in hindsight, so of few documents this says more than can be kept.
+
+    Args:
+        confidence: [N], greater is surer.
+        right: [N] of 0 and 1.
+    """
+    c, r = _pair(confidence, right)
+    by_level = _by_level(c)
+
+    def statistic(weights: Array) -> Array:
+        count, hits = np.cumsum(by_level(weights), 1), np.cumsum(by_level(weights * r), 1)
+        met = hits >= target * count - 1e-9
+        return _divided(np.where(met, count, 0).max(1, initial=0), weights.sum(1))
+
+    return statistic
+
+
+def aurc(confidence: npt.ArrayLike, right: npt.ArrayLike) -> Statistic:
+    """The area under the curve of `risk_coverage`, in [0, 1], lower is better; weights are whole
+    numbers of documents.
+
+    m equals with e errors each, after n documents with E errors, add the sum over j = 1 … m of
+    (E + j e) / (n + j), which is m e + (E - n e) (H(n + m) - H(n)) with harmonic numbers H.
+    """
+    c, r = _pair(confidence, right)
+    by_level = _by_level(c)
+
+    def statistic(weights: Array) -> Array:
+        m, errors = by_level(weights), by_level(weights * (1 - r))
+        n, before = np.cumsum(m, 1) - m, np.cumsum(errors, 1) - errors
+        each = np.nan_to_num(_divided(errors, m))
+        most = int(weights.sum(1).max(initial=0))
+        harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, most + 1)))
+        span = harmonic[np.rint(n + m).astype(int)] - harmonic[np.rint(n).astype(int)]
+        return _divided((errors + (before - n * each) * span).sum(1), weights.sum(1))
+
+    return statistic
+
+
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
     """Agreement of two annotators [N] beyond chance: (p_o - p_e) / (1 - p_e), in [-1, 1] (Cohen
     1960). `None` without documents, or when both gave one and the same label throughout."""
@@ -219,6 +261,14 @@ def _divided(part: Any, whole: Any) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         result: Array = np.where(whole == 0, np.nan, np.divide(part, whole))
     return result
+
+
+def _by_level(confidence: Array) -> Callable[[Array], Array]:
+    """From values [draws, N] of documents to their sums over documents of one confidence
+    [draws, K], greatest confidence first."""
+    order = np.argsort(-confidence, kind="stable")
+    starts = np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
+    return lambda values: np.add.reduceat(values[:, order], starts, axis=1)
 
 
 def _tied(confidence: Array, right: Array) -> Array:

@@ -13,13 +13,23 @@ import numpy as np
 
 from whereas import facts
 from whereas import taxonomy as taxonomies
-from whereas.calibration import Calibration, choose, columns, probabilities, sigmoid, softmax
+from whereas.calibration import (
+    LEAST_DOCUMENTS,
+    Calibration,
+    choose,
+    columns,
+    probabilities,
+    sigmoid,
+    softmax,
+)
 from whereas.encoder import Encoder, Floats, States, WindowSpec
 from whereas.errors import WhereasError
 from whereas.facts import whole_words
 from whereas.records import Document, Label, Labels, Span, Verdict
+from whereas.words import Words
 
-FORMAT = 1
+FORMAT = 2
+"""Of a model folder: 2 may have a second opinion, which readers of 1 would leave out unnoticed."""
 FILES = (
     "encoder.onnx",
     "heads.safetensors",
@@ -28,6 +38,8 @@ FILES = (
     "taxonomy.toml",
 )
 """What a model folder holds besides its manifest, figures and card."""
+WORDS = "words.safetensors"
+"""And this, where it has a second opinion."""
 SECOND_SENTENCE = 0.25
 """A further evidence sentence is shown from this attention on (a share of 1 over the document)."""
 MAX_EVIDENCE = 2
@@ -46,7 +58,8 @@ gave 2.0, 2.0 and 2.7."""
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """`model.json`. `files` maps each file of the folder to the sha256 of its bytes; `parent` is
-    the id of the model that training started from."""
+    the id of the model that training started from. `words_weight` is what the words' logits count
+    beside those of the heads; 0 where there is no second opinion."""
 
     format: int
     name: str
@@ -55,6 +68,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     windows: WindowSpec
     width: int
     calibration: Calibration
+    words_weight: float = 0.0
     recipe: dict[str, Any]
     data: dict[str, Any]
     code: str
@@ -64,14 +78,25 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
+class Logits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a document's logits are made of: `total` [C] is the heads' bias, plus `support` [S, C],
+    what each sentence adds (`attention` [S, C] times its own logit), plus `words` [C]."""
+
+    total: Floats
+    attention: Floats
+    support: Floats
+    words: Floats
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict with the sentences it rests on. `support` maps (axis, label) to what each sentence
-    adds to the label's logit: attention times sentence logit, [S], negative where it speaks
-    against."""
+    adds to the label's logit, [S], negative where it speaks against; `words` to what the document's
+    words add by themselves."""
 
     verdict: Verdict
     sentences: list[Span]
     support: dict[tuple[str, str], list[float]]
+    words: dict[tuple[str, str], float] = {}
 
 
 def sha256(path: Path) -> str:
@@ -121,12 +146,13 @@ def read_card(folder: Path) -> Card:
         ) from error
     except msgspec.MsgspecError as error:
         raise WhereasError(f"{manifest} is damaged: {error}", "Install the model again") from error
-    if card.format != FORMAT:
+    if not 1 <= card.format <= FORMAT:
         raise WhereasError(
-            f"{folder} has model format {card.format}; this version reads {FORMAT}",
+            f"{folder} has model format {card.format}; this version reads 1 to {FORMAT}",
             "Update whereas or choose another model",
         )
-    unlisted = [name for name in FILES if name not in card.files]
+    needed = (*FILES, WORDS) if card.words_weight else FILES
+    unlisted = [name for name in needed if name not in card.files]
     if unlisted:
         raise WhereasError(
             f"{manifest} gives no digest for {', '.join(unlisted)}", "Install the model again"
@@ -143,7 +169,11 @@ def read_card(folder: Path) -> Card:
 
 
 class Model:
-    """Labels documents. Load once, use for many batches; not safe to share between threads."""
+    """Labels documents. Load once, use for many batches; not safe to share between threads.
+
+    Raises:
+        WhereasError: a folder that is no model (see `read_card`), or whose files do not fit.
+    """
 
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
         from safetensors.numpy import load_file
@@ -155,9 +185,40 @@ class Model:
             (folder / "taxonomy.toml").read_bytes(), str(folder / "taxonomy.toml")
         )
         self.heads = load_file(folder / "heads.safetensors")
+        self.words = Words.load(folder / WORDS) if self.card.words_weight else None
         self.encoder = Encoder(folder, spec=self.card.windows, threads=threads)
         self._columns = columns(self.taxonomy)
         self._place = {key: c for c, key in enumerate(self._columns)}
+        self._check_columns(FILES[1], len(self.heads["bias"]))
+        if self.words:
+            self._check_columns(WORDS, len(self.words.bias))
+
+    def _check_columns(self, name: str, count: int) -> None:
+        if count != len(self._columns):
+            raise WhereasError(
+                f"{self.folder / name} decides {count} labels, but its taxonomy.toml has "
+                f"{len(self._columns)}",
+                "Put the files of one model together, or train it anew",
+            )
+
+    def least(self, level: float) -> dict[str, float]:
+        """By axis of one label, the least probability of a label in a set that holds the right one
+        at `level` (see `whereas.calibration.conformal`); axes that too few development documents
+        had are left out. Raises `WhereasError` for a level that the model was not calibrated for.
+        """
+        sets, name = self.card.calibration.sets, f"{level:g}"
+        if not sets:
+            raise WhereasError(
+                f"{self.id} gives no label sets: it was calibrated on fewer than "
+                f"{LEAST_DOCUMENTS} development documents, or by a version of whereas without them",
+                f"Leave out --sets, or train anew with {LEAST_DOCUMENTS} development documents",
+            )
+        levels = list(next(iter(sets.values())))
+        if name not in levels:
+            raise WhereasError(
+                f"{self.id} has no label sets of {name}", f"Levels: {', '.join(levels)}"
+            )
+        return {axis: least[name] for axis, least in sets.items()}
 
     @property
     def thresholds(self) -> dict[str, list[float]]:
@@ -169,26 +230,42 @@ class Model:
         # One at a time: the states of a long filing take 25 MB, those of a batch would add up.
         return [self.judge(d, self.encoder.encode([self.encoder.cut(d)])[0]) for d in documents]
 
-    def logits(self, states: States) -> tuple[Floats, Floats, Floats]:
-        """Logits [C], attention [S, C] over sentences and what each sentence adds [S, C]."""
+    def opinion(self, document: Document) -> Floats:
+        """What the words of a document add to its logits [C]; 0 without a second opinion."""
+        if self.words is None:
+            return np.zeros(len(self._columns), np.float32)
+        weight = np.float32(self.card.words_weight)
+        return weight * self.words.logits(document.title, document.text)
+
+    def logits(self, document: Document, states: States) -> Logits:
+        """Logits of a document from its encoder states and its words: what every decision is made
+        from."""
+        attention, support = self._attend(states)
+        words = self.opinion(document)
+        total = support.sum(0) + self.heads["bias"] + words
+        return Logits(total=total, attention=attention, support=support, words=words)
+
+    def _attend(self, states: States) -> tuple[Floats, Floats]:
+        """Attention [S, C] over sentences and what each sentence adds [S, C]."""
         h = self.heads
         joined = np.concatenate([states.sentences, states.position], 1)
         if not len(joined):
             empty = np.zeros((0, len(self._columns)), np.float32)
-            return h["bias"], empty, empty
+            return empty, empty
         u = joined @ h["project.weight"].T + h["project.bias"]
         u = (u - u.mean(1, keepdims=True)) / np.sqrt(u.var(1, keepdims=True) + 1e-5)
         u = u * h["norm.weight"] + h["norm.bias"]
         u = u * sigmoid(u).astype(np.float32)
         attention = softmax((u @ h["queries"].T).T).T.astype(np.float32)
-        support = attention * (u @ h["weights"].T)
-        return support.sum(0) + h["bias"], attention, support
+        return attention, attention * (u @ h["weights"].T)
 
     def judge(self, document: Document, states: States) -> Explanation:
         """The verdict on a document from its encoder states."""
-        logits, attention, support = self.logits(states)
+        logits = self.logits(document, states)
+        attention = logits.attention
         taxonomy, calibration = self.taxonomy, self.card.calibration
-        scores = {k: v[0] for k, v in probabilities(taxonomy, logits[None], calibration).items()}
+        calibrated = probabilities(taxonomy, logits.total[None], calibration)
+        scores = {axis: p[0] for axis, p in calibrated.items()}
         chosen = choose(taxonomy, scores, calibration.thresholds)
         irrelevant = chosen[taxonomy.primary.name] == [taxonomy.irrelevant.label]
         labels: Labels = {}
@@ -223,7 +300,8 @@ class Model:
         return Explanation(
             verdict=verdict,
             sentences=states.reading.sentences,
-            support={key: support[:, c].tolist() for c, key in enumerate(self._columns)},
+            support={key: logits.support[:, c].tolist() for c, key in enumerate(self._columns)},
+            words=dict(zip(self._columns, logits.words.tolist(), strict=True)),
         )
 
     def _evidence(

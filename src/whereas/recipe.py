@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,15 +45,21 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Optimisation. `lora_rank` 0 trains every weight of the encoder. Learning rates are peaks of a
     linear warm-up over `warmup` of the steps and a linear decay to 0. `title_dropout` is the share
-    of readings without their title; `unsure_weight` multiplies the loss of unsure examples.
-    `precision` is what the encoder computes in while training; bf16 pays only where the processor
-    has bf16 matrix units. `dropout` is that of the heads, `encoder_dropout` that of the encoder's
-    hidden states (its attention has none: on CPU that alone would cost a third of the speed).
+    of readings without their title, `augment` that of readings altered as the web, scanners and
+    spinners do (`whereas.training.augment`); `unsure_weight` multiplies the loss of unsure
+    examples. `precision` is what the encoder computes in while training; bf16 pays only where the
+    processor has bf16 matrix units. `dropout` is that of the heads, `encoder_dropout` that of the
+    encoder's hidden states (its attention has none: on CPU that alone would cost a third of the
+    speed).
+    With `patience` > 0, training stops after that many epochs without a lower loss on the
+    development documents, and the weights of the best epoch are kept; 0 trains every epoch and
+    keeps the last.
     A run that starts from a released model takes `warm_epochs` and learning rates times
     `warm_rate`."""
 
     seed: int = 13
     epochs: int
+    patience: int = 0
     batch: int = 16
     lora_rank: int = 16
     encoder_rate: float
@@ -63,6 +70,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     dropout: float = 0.1
     encoder_dropout: float = 0.1
     title_dropout: float = 0.15
+    augment: float = 0.0
     unsure_weight: float = 0.7
     label_smoothing: float = 0.0
     warm_epochs: int = 2
@@ -78,8 +86,18 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     facts: float
 
 
+class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The second opinion (`whereas.words`): how many words and word pairs it knows, the most
+    frequent ones, and what its logits count beside those of the encoder's heads. At .6, the action
+    is right in .851 of the development documents, at 0 in .836 and by the words alone in .799."""
+
+    features: int = 20_000
+    weight: float = 0.6
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a training run depends on besides code and data."""
+    """Everything a training run depends on besides code and data. Without `words` a model has no
+    second opinion."""
 
     name: str
     version: str
@@ -89,6 +107,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     windows: Windows
     fit: Fit
     loss: Loss
+    words: Words | None = None
 
 
 def load(path: Path) -> Recipe:
@@ -98,6 +117,7 @@ def load(path: Path) -> Recipe:
         "windows": Windows,
         "fit": Fit,
         "loss": Loss,
+        "words": Words,
     }
     return read_toml(path, Recipe, "recipe", sections)
 
@@ -140,6 +160,12 @@ def warm(recipe: Recipe) -> Recipe:
         head_rate=recipe.fit.head_rate * recipe.fit.warm_rate,
     )
     return msgspec.structs.replace(recipe, fit=fit)
+
+
+def thinned(recipe: Recipe, share: float) -> Recipe:
+    """The recipe for a share, 0-1, of its training events: it also draws that much less."""
+    data = [msgspec.structs.replace(d, sample=math.ceil(d.sample * share)) for d in recipe.data]
+    return msgspec.structs.replace(recipe, data=data)
 
 
 def locate(data: Data, recipe_path: Path) -> list[Path]:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from whereas.calibration import REVIEW_TARGET
 from whereas.evaluation import AT_LEAST, Figure, Result
 from whereas.model import Card
 from whereas.records import Table
@@ -28,6 +29,10 @@ HEADLINE = (
     "relevance ECE",
     "left without review",
     "right where not for review",
+    "action coverage at 90 % right",
+    "action coverage at 95 % right",
+    "action coverage at 98 % right",
+    "action AURC",
     "action evidence hit",
     "action evidence overlap",
     "human_rights evidence hit",
@@ -114,7 +119,9 @@ def markdown(results: Sequence[Result]) -> str:
     systems = list(dict.fromkeys(r.system for r in results))
     by = {(r.data, r.system): r for r in results}
     head = ["figure"] + [
-        cell for data in sets for cell in [f"{data}: n", *(f"{data}: {s}" for s in systems)]
+        cell.replace("|", r"\|")  # names of files
+        for data in sets
+        for cell in [f"{data}: n", *(f"{data}: {s}" for s in systems)]
     ]
     names = list(dict.fromkeys(n for r in results for n in r.figures))
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -178,7 +185,8 @@ offline, without torch.
 
 `reported` are reports retold in our own words, labelled by a language model and settled with a
 second; `authored` documents were written and labelled by one (companies and people are invented; a
-quarter was labelled again blind); `real` are US government texts labelled once.
+quarter was labelled again blind); `contrast` are copies of these, a few words changed so that other
+labels hold; `real` are US government texts labelled once.
 
 ## Figures
 
@@ -190,7 +198,13 @@ test on the gold set is `whereas compare`'s. Brackets: 95 % bootstrap interval o
 labels behind a macro mean (those with 8 documents or more), positives behind an F1, documents
 otherwise. Evidence hit: the words shown for a rightly given label overlap the annotator's quote
 or lie in its sentence; overlap: they overlap. Status includes `background`, which every
-irrelevant document has. Printed by `whereas train`, and again by `whereas evaluate`.
+irrelevant document has. Coverage at 95 % right: the greatest share of documents, surest action
+first, of which 95 % have the right action, the mark being set in hindsight on the same documents;
+AURC, the mean share of wrong ones over all such shares, is better when lower. Left without review:
+what was not marked, at a mark set so that
+{REVIEW_TARGET * 100:g} % of the rest are right; right where not for review: how many of them are.
+Sets of 90 %: made so that nine in ten hold the right label (`whereas triage --sets`), and how many
+hold no other. Printed by `whereas train`, and again by `whereas evaluate`.
 
 {markdown(results)}
 
@@ -209,6 +223,11 @@ should be read.
 def _made(card: Card, parity: dict[str, float]) -> str:
     """How a model came about, as a list."""
     base = f"- Base: all-MiniLM-L6-v2 (Apache-2.0), weights `{card.base['sha256'][:12]}`"
+    if card.words_weight:
+        base = (
+            f"- Second opinion: TF-IDF of words and word pairs, linear weights; its logits times\n"
+            f"  {card.words_weight:g} are added to those of the encoder's heads.\n{base}"
+        )
     command = f"- Made by `whereas train training/recipes/{card.name}.toml"
     when = f"at commit `{card.code}` on\n  {card.trained_at}."
     if card.parent and not parity["documents"]:

@@ -213,7 +213,7 @@ def predictions(
         Row(
             id=example.id,
             event=example.event or example.id,
-            gold={name: example.many(name) for name in taxonomy.axis_names},
+            gold=example.answers(taxonomy.axis_names),
             given=given[example.id],
             slices=evaluation.slices(example),
             title=example.title,

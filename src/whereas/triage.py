@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
@@ -29,8 +29,17 @@ BATCH_CHARACTERS = 1_000_000
 single longer document is a batch of its own."""
 
 
+class Sets(msgspec.Struct, frozen=True, kw_only=True):
+    """Label sets that hold the right label at `level`: `least` probability of a label in them, by
+    axis (see `whereas.model.Model.least`)."""
+
+    level: float
+    least: dict[str, float]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run does. `focus` ranks by (axis, label) pairs, all of which should hold.
+    """What a run does. `focus` ranks by (axis, label) pairs, all of which should hold; `sets` adds
+    label sets to the outcomes.
 
     `min_relevance` in [0, 1] and `top` bound what is ranked, not what is read; errors are neither
     filtered nor counted by them. `batch` is in documents, `max_bytes` is that of `readers.read`.
@@ -42,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int = 50_000_000
     batch: int = 32
     briefs: bool = True
+    sets: Sets | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +174,23 @@ def ranked(store: Store, settings: Settings) -> Iterator[Ranked]:
         of = json.loads(scores)
         return min(float(of.get(axis, {}).get(label, 0)) for axis, label in settings.focus)
 
-    yield from store.ranked(focus if settings.focus else None, settings.min_relevance, settings.top)
+    def finish(record: Outcome, scores: str) -> Outcome:
+        return with_sets(record, json.loads(scores), settings.sets) if settings.sets else record
+
+    by = focus if settings.focus else None
+    yield from store.ranked(by, settings.min_relevance, settings.top, finish=finish)
+
+
+def with_sets(record: Outcome, scores: Mapping[str, Mapping[str, float]], sets: Sets) -> Outcome:
+    """The record with the label set of each axis, from the `scores` of a verdict."""
+    from whereas.calibration import label_set
+
+    found = {
+        axis: label_set(scores[axis], label.label, least)
+        for axis, least in sets.least.items()
+        if isinstance(label := record.labels.get(axis), Label)
+    }
+    return msgspec.structs.replace(record, sets=found)
 
 
 def manifest(summary: Summary, reader: Reader, settings: Settings) -> dict[str, Any]:

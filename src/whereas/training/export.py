@@ -18,12 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from whereas import __version__
+from whereas import taxonomy as taxonomies
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
+from whereas.errors import WhereasError
 from whereas.files import write_json
-from whereas.model import FILES, FORMAT, Card, Model, sha256
+from whereas.model import FILES, FORMAT, WORDS, Card, Model, sha256
 from whereas.recipe import Recipe, described
 from whereas.taxonomy import Taxonomy
+from whereas.training import baseline
 from whereas.training.fit import Corpus, Run, predict
 from whereas.training.network import item
 
@@ -31,9 +34,9 @@ OPSET = 17
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """torch fp32 against ONNX int8 on development documents: `flipped` share of (document, axis)
-    decisions that differ, 0-1; `flipped_labels` share of (document, label) decisions that differ;
-    `cosine` mean cosine of sentence states."""
+    """torch fp32 against ONNX int8 on development documents, each with the second opinion if there
+    is one: `flipped` share of (document, axis) decisions that differ, 0-1; `flipped_labels` share
+    of (document, label) decisions that differ; `cosine` mean cosine of sentence states."""
 
     documents: int
     flipped: float
@@ -45,13 +48,13 @@ def export(run: Run, folder: Path) -> Parity:
     """Writes the run's model to a folder that `whereas.model.Model` loads.
 
     Calibration and thresholds are fitted on the int8 model's own logits of all development
-    documents, since these are the scores that users will see.
+    documents, with those of the words, since these are the scores that users will see.
     """
     dev = [e for group in run.corpus.dev.values() for e in group]
     items = [item(run.tokenizer, e, run.taxonomy, _spec(run)) for e in dev]
     reference, reference_states = predict(run.network, items)
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     adapter = {n: p.detach().contiguous() for n, p in run.trained().items()}
     save_file({n: p for n, p in adapter.items() if n.startswith("encoder.")}, folder / FILES[2])
     heads = {n: p.detach().contiguous() for n, p in run.network.heads().items()}
@@ -59,11 +62,14 @@ def export(run: Run, folder: Path) -> Parity:
     shutil.copyfile(run.base / "tokenizer.json", folder / FILES[3])
     (folder / FILES[4]).write_bytes(run.corpus.taxonomy_toml)
     _encoder_to_onnx(run, folder / FILES[0])
+    write_words(run.recipe, run.corpus, folder)
 
     _manifest(run, folder, identity(run.taxonomy))
     model = Model(folder)
     states = model.encoder.encode([i.reading for i in items])
-    logits = np.stack([model.logits(s)[0] for s in states])
+    documents = [e.document() for e in dev]
+    logits = np.stack([model.logits(d, s).total for d, s in zip(documents, states, strict=True)])
+    reference = reference + np.stack([model.opinion(d) for d in documents])
     calibration = calibrate(run.taxonomy, logits.astype(np.float64), gold(dev, run.taxonomy))
     _manifest(run, folder, calibration)
     cosines = [
@@ -76,6 +82,31 @@ def export(run: Run, folder: Path) -> Parity:
         flipped_labels=labels,
         cosine=float(np.concatenate(cosines).mean()),
     )
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder that models are written to, if it is not there. Raises `WhereasError` when it
+    cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WhereasError(
+            f"cannot make the folder {folder}: {error.strerror}",
+            "Give another run folder with -o",
+        ) from error
+
+
+def write_words(recipe: Recipe, data: Corpus, folder: Path) -> None:
+    """Fits the second opinion on the training data and writes it, if the recipe has one; what an
+    earlier export left of one is gone in any case."""
+    (folder / WORDS).unlink(missing_ok=True)
+    if recipe.words:
+        baseline.fit(
+            [e for group in data.train.values() for e in group],
+            data.taxonomy,
+            [data.weights[name] for name, group in data.train.items() for _ in group],
+            features=recipe.words.features,
+        ).save(folder / WORDS)
 
 
 def flips(
@@ -194,10 +225,13 @@ def manifest(
         windows=windows,
         width=width,
         calibration=calibration,
+        words_weight=recipe.words.weight if recipe.words else 0.0,
         recipe=described(recipe),
         data=data,
         code=_code(),
-        files={name: sha256(folder / name) for name in FILES},
+        files={
+            name: sha256(folder / name) for name in ((*FILES, WORDS) if recipe.words else FILES)
+        },
         trained_at=time.strftime("%Y-%m-%d"),
         environment={
             "whereas": __version__,
@@ -211,8 +245,14 @@ def manifest(
 def retrained(parent: Model, recipe: Recipe, data: Corpus, *, fast: bool) -> str:
     """The version of a model retrained from another: the parent's, and a digest of what it was
     retrained from and with."""
-    made_of = json.dumps([parent.id, described(recipe), data.digests, fast], sort_keys=True)
-    digest = hashlib.sha256(made_of.encode()).hexdigest()
+    made_of = [
+        parent.id,
+        described(recipe),
+        taxonomies.digest(data.taxonomy_toml),
+        data.digests,
+        fast,
+    ]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     return f"{parent.card.version.partition('+')[0]}+{digest[:8]}"
 
 

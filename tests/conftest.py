@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from toys import quiet, write_base, write_recipe
 from whereas import taxonomy as taxonomies
 from whereas.records import Example
 from whereas.taxonomy import Taxonomy
@@ -65,3 +66,26 @@ def make_example() -> Callable[..., Example]:
         return Example(**(given | fields))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny encoder that toy recipes start from."""
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the toy recipe, which lies beside it. Only to be read."""
+    from whereas.training.routine import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    train(write_recipe(folder, base, epochs=16), folder / "run", quiet)
+    return folder / "run"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where states are cached, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "whereas"

@@ -7,9 +7,6 @@ time become seconds of matrix products. New labels and axes can be learned as we
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,112 +16,27 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor, nn
 
-from whereas.calibration import calibrate, gold
+from whereas.calibration import calibrate, gold, identity
 from whereas.encoder import POSITION_FEATURES, position_features
 from whereas.errors import WhereasError
 from whereas.model import FILES, Model
 from whereas.recipe import Recipe, Windows
-from whereas.records import Example
 from whereas.taxonomy import Taxonomy
-from whereas.training.export import manifest, retrained
+from whereas.training.export import make_folder, manifest, retrained, write_words
 from whereas.training.fit import Corpus, Progress
-from whereas.training.network import Item, Network, item, label_loss
+from whereas.training.network import Network, label_loss
+from whereas.training.states import Read, read
 
 EPOCHS = 12
 RATE = 1e-3
 BATCH = 32
-CHUNK = 100
-"""Documents between two words of progress."""
-
-
-class Read(msgspec.Struct, frozen=True):
-    """An example as the encoder has read it: sentence states [S, D], and its targets."""
-
-    states: np.ndarray
-    item: Item
-
-
-def cache_folder() -> Path:
-    """Where computed states lie: a cache of the user's, safe to delete."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "whereas"
-
-
-def read(
-    model: Model,
-    taxonomy: Taxonomy,
-    groups: Mapping[str, Sequence[Example]],
-    weights: Mapping[str, float],
-    unsure_weight: float,
-    say: Progress,
-) -> dict[str, list[Read]]:
-    """Sentence states and targets of every example, by data name. States come from the cache where
-    the same encoder has read the same sentences of the same texts before."""
-    result = {}
-    for name, examples in groups.items():
-        items = [
-            item(
-                model.encoder.tokenizer,
-                example,
-                taxonomy,
-                model.card.windows,
-                weight=weights.get(name, 1.0)
-                * (unsure_weight if example.confidence == "unsure" else 1.0),
-            )
-            for example in examples
-        ]
-        states = _states(model, examples, items, name, say)
-        result[name] = [Read(s, i) for s, i in zip(states, items, strict=True)]
-    return result
-
-
-def _states(
-    model: Model, examples: Sequence[Example], items: Sequence[Item], name: str, say: Progress
-) -> list[np.ndarray]:
-    """Sentence states [S, D] of each example, whose reading is in the item at its place."""
-    sizes = [len(i.reading.sentences) for i in items]
-    path = cache_folder() / f"states-{_key(model, examples, items)}.safetensors"
-    try:
-        found = load_file(path)
-        if found["sizes"].tolist() == sizes and len(found["states"]) == sum(sizes):
-            cuts = np.cumsum(sizes)[:-1]
-            return [s.astype(np.float32) for s in np.split(found["states"], cuts)]
-    except (OSError, SafetensorError, KeyError):
-        pass
-    states = []
-    for k, one in enumerate(items):
-        if k % CHUNK == 0:
-            say(f"reading {name}: {k}/{len(items)}")
-        states.append(model.encoder.encode([one.reading])[0].sentences.astype(np.float16))
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"states": np.concatenate(states), "sizes": np.array(sizes, np.int64)}, temporary)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        say(f"going on without a cache of states: {error}")
-    return [s.astype(np.float32) for s in states]
-
-
-def _key(model: Model, examples: Sequence[Example], items: Sequence[Item]) -> str:
-    """Names all that states depend on: encoder, word pieces, windows, texts and how they are cut
-    into sentences."""
-    files, windows = model.card.files, model.card.windows
-    parts = [
-        [files["encoder.onnx"], files["tokenizer.json"], windows.pieces, windows.budget],
-        [
-            [e.title, e.text, [[s.start, s.end, s.field] for s in i.reading.sentences]]
-            for e, i in zip(examples, items, strict=True)
-        ],
-    ]
-    encoded = json.dumps(parts).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(encoded).hexdigest()[:32]
+STEPS = 300
+"""Least steps of a fit, in more epochs where documents are few: heads of a new axis start from
+nothing, and on 103 toy documents needed 200 steps (12 epochs are 48) to tell two labels apart."""
 
 
 def new_network(model: Model, taxonomy: Taxonomy, dropout: float) -> tuple[Network, list[str]]:
@@ -139,12 +51,12 @@ def fit(
     reads: Sequence[Read],
     taxonomy: Taxonomy,
     recipe: Recipe,
-    *,
-    epochs: int = EPOCHS,
 ) -> None:
     """Fits what decides labels (not `highlight`, not `tags`) on readings, in place."""
     learned = [p for n, p in network.named_parameters() if not n.startswith(("highlight", "tags"))]
-    steps = epochs * -(-len(reads) // BATCH)
+    batches = -(-len(reads) // BATCH)
+    epochs = max(EPOCHS, -(-STEPS // batches))
+    steps = epochs * batches
     optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=recipe.fit.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: max(0.0, 1 - n / steps))
     torch.manual_seed(recipe.fit.seed)
@@ -211,12 +123,18 @@ def logits(network: Network, reads: Sequence[Read]) -> np.ndarray:
 
 
 def refit(recipe: Recipe, data: Corpus, parent: Model, folder: Path, say: Progress) -> Model:
-    """Writes to `folder` the parent with heads refitted on `data`, calibrated anew. The recipe it
-    records has the rank and the windows of the parent, whose encoder it is."""
+    """Writes to `folder` the parent with heads, and words where the recipe has them, refitted on
+    `data`, calibrated anew. The recipe it records has the rank and the windows of the parent, whose
+    encoder it is.
+
+    Raises:
+        WhereasError: the folder is the parent's, or cannot be made.
+    """
     if folder.resolve() == parent.folder.resolve():
         raise WhereasError(
             f"{folder} is the model to start from and the one to write", "Give another run folder"
         )
+    make_folder(folder)
     theirs = parent.card.recipe
     recipe = msgspec.structs.replace(
         recipe,
@@ -231,7 +149,6 @@ def refit(recipe: Recipe, data: Corpus, parent: Model, folder: Path, say: Progre
     say(f"starting from {parent.id}" + (f"; new: {', '.join(new)}" if new else ""))
     fit(network, sampled(train, recipe), taxonomy, recipe)
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name in (FILES[0], FILES[2], FILES[3]):
         shutil.copyfile(parent.folder / name, folder / name)
     heads = {n: p.detach().contiguous() for n, p in network.heads().items()}
@@ -248,6 +165,10 @@ def refit(recipe: Recipe, data: Corpus, parent: Model, folder: Path, say: Progre
         "data": data.digests,
         "parent": parent,
     }
+    write_words(recipe, data, folder)
+    manifest(folder, calibration=identity(taxonomy), **about)
+    uncalibrated = Model(folder)
+    decided = decided + np.stack([uncalibrated.opinion(e.document()) for e in examples])
     manifest(folder, calibration=calibrate(taxonomy, decided, gold(examples, taxonomy)), **about)
     return Model(folder)
 

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from whereas import corpus
-from whereas.calibration import columns
+from whereas.calibration import columns, gold
 from whereas.encoder import POSITION_FEATURES, Reading, WindowSpec, cut, pad, position_features
 from whereas.facts import SLOTS as FACT_SLOTS
 from whereas.recipe import Loss
@@ -167,8 +167,9 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What one reading should give: `labels` [C] 0/1; `evidence` column → its sentences;
-    `highlight` (token, column, 0/1); `tags` [T] BIO index, -1 where unknown; `weight`."""
+    """What one reading should give: `labels` [C] 0/1, NaN on axes that the example does not have;
+    `evidence` column → its sentences; `highlight` (token, column, 0/1); `tags` [T] BIO index, -1
+    where unknown; `weight`."""
 
     labels: np.ndarray
     evidence: dict[int, list[int]]
@@ -234,10 +235,6 @@ def item(
         return hit & (start < span.end) & (end > span.start)
 
     place = {key: c for c, key in enumerate(columns(taxonomy))}
-    labels = np.zeros(len(place), np.float32)
-    for axis in taxonomy.axis:
-        for label in example.many(axis.name):
-            labels[place[axis.name, label]] = 1
     evidence: dict[int, list[int]] = {}
     marks: list[np.ndarray] = []
     for key, spans in corpus.evidence_for(example, taxonomy).items():
@@ -253,7 +250,7 @@ def item(
     return Item(
         reading,
         Target(
-            labels=labels,
+            labels=gold([example], taxonomy)[0].astype(np.float32),
             evidence=evidence,
             highlight=np.concatenate(marks) if marks else np.zeros((0, 3), np.int64),
             tags=_tags(example, document.title, owner, is_title, start, end),
@@ -377,12 +374,13 @@ def label_loss(
     """The loss of label decisions by axis, and of where they look.
 
     Axes of one label: cross-entropy. Sets: binary cross-entropy summed over labels. `attention`:
-    -log of the attention that falls on the quoted sentences.
+    -log of the attention that falls on the quoted sentences. All are means over B: an example that
+    does not have an axis adds nothing to it, and the others count no more for that.
 
     Args:
         all_logits: [B, C].
         log_attention: [B, S, C].
-        labels: [B, C] of 0 and 1.
+        labels: [B, C] of 0 and 1, NaN where an axis is unknown.
         weight: [B].
         evidence: (row, column, its quoted sentences, weight).
     """
@@ -391,20 +389,38 @@ def label_loss(
     for axis in taxonomy.axis:
         part = slice(at, at + len(axis.labels))
         at = part.stop
-        logits, gold = all_logits[:, part], labels[:, part]
+        has = ~labels[:, part.start].isnan()
+        logits, right = all_logits[has, part], labels[has, part]
         if axis.kind == "one":
             each = nn.functional.cross_entropy(
-                logits, gold.argmax(1), reduction="none", label_smoothing=smoothing
+                logits, right.argmax(1), reduction="none", label_smoothing=smoothing
             )
         else:
             each = nn.functional.binary_cross_entropy_with_logits(
-                logits, gold, reduction="none"
+                logits, right, reduction="none"
             ).sum(1)
-        parts[axis.name] = weights.axes.get(axis.name, 1.0) * (each * weight).mean()
-    pulls = [-w * torch.logsumexp(log_attention[b, where, c], 0) for b, c, where, w in evidence]
-    parts["attention"] = (
-        weights.attention * torch.stack(pulls).sum() / len(labels)
-        if pulls
-        else all_logits.sum() * 0
-    )
+        parts[axis.name] = (
+            weights.axes.get(axis.name, 1.0) * (each * weight[has]).sum() / len(labels)
+        )
+    if evidence:
+        pull = log_attention.new_tensor([w for *_, w in evidence])
+        pulled = (pull * _on_quotes(log_attention, evidence)).sum()
+        parts["attention"] = -weights.attention * pulled / len(labels)
+    else:
+        parts["attention"] = all_logits.sum() * 0
     return parts
+
+
+def _on_quotes(
+    log_attention: Tensor, evidence: Sequence[tuple[int, int, list[int], float]]
+) -> Tensor:
+    """The log of the attention on the quoted sentences of each entry [E].
+
+    Gathered at once: entry by entry, each would write a gradient of the size of all attention,
+    which took a third of the time of a fit of heads.
+    """
+    longest = max(len(where) for _, _, where, _ in evidence)
+    row, column = torch.tensor([(b, c) for b, c, _, _ in evidence]).T[..., None]
+    place = torch.tensor([where + [-1] * (longest - len(where)) for _, _, where, _ in evidence])
+    found = log_attention[row, place.clamp(min=0), column]
+    return found.masked_fill(place.to(found.device) < 0, -torch.inf).logsumexp(1)

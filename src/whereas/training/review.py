@@ -19,7 +19,7 @@ from whereas.model import Model
 from whereas.recipe import Recipe
 from whereas.records import Example, Table
 from whereas.taxonomy import Taxonomy
-from whereas.training import heads
+from whereas.training import heads, states
 from whereas.training.fit import Corpus, Progress, words
 
 FOLDS = 3
@@ -62,6 +62,7 @@ def contradictions(
             axes = [
                 name
                 for name in taxonomy.axis_names
+                if name in example.labels and name in other.labels
                 if set(example.many(name)) != set(other.many(name))
             ]
             if axes:
@@ -85,25 +86,28 @@ def suspects(
     taxonomy = data.taxonomy
     weights = {d.name: d.weight for d in recipe.data}
     known = {n: g for n, g in data.train.items() if n not in added}
-    base = heads.read(parent, taxonomy, known, weights, recipe.fit.unsure_weight, say)
+    base = states.read(parent, taxonomy, known, weights, recipe.fit.unsure_weight, say)
     groups = {n: [*data.train.get(n, []), *data.dev.get(n, [])] for n in added}
-    fresh = heads.read(parent, taxonomy, groups, {}, 1.0, say)
+    fresh = states.read(parent, taxonomy, groups, {}, 1.0, say)
     examples = [e for group in groups.values() for e in group]
     reads = [r for group in fresh.values() for r in group]
     fold = [_fold(e.event or e.id) for e in examples]
     scores = np.zeros((len(examples), len(columns(taxonomy))))
     for k in range(FOLDS):
         rows = [n for n, f in enumerate(fold) if f == k]
-        if not rows:
+        others = [r for r, f in zip(reads, fold, strict=True) if f != k]
+        taught = [*heads.sampled(base, recipe), *others]
+        if not rows or not taught:
             continue
         network, _ = heads.new_network(parent, taxonomy, recipe.fit.dropout)
-        taught = [r for r, f in zip(reads, fold, strict=True) if f != k]
-        heads.fit(network, [*heads.sampled(base, recipe), *taught], taxonomy, recipe)
+        heads.fit(network, taught, taxonomy, recipe)
         scores[rows] = heads.logits(network, [reads[n] for n in rows])
     calibrated = probabilities(taxonomy, scores, identity(taxonomy))
     found = []
     for axis in taxonomy.axis:
         for row, example in enumerate(examples):
+            if axis.name not in example.labels:
+                continue
             p = dict(zip(axis.names, map(float, calibrated[axis.name][row]), strict=True))
             given = example.many(axis.name)
             if axis.kind == "one":
@@ -126,16 +130,17 @@ def _fold(event: str) -> int:
 
 def shift_table(new: Sequence[Example], old: Sequence[Example], taxonomy: Taxonomy) -> Table:
     """Labels whose share among new documents is not that of the corpus: more than three standard
-    errors of the difference of two proportions apart. Presumed documents say nothing about how
-    frequent a label is: they count for nothing in `old`."""
-    old = [e for e in old if e.confidence != "presumed"]
+    errors of the difference of two proportions apart, among documents that have the axis. Presumed
+    documents say nothing about how frequent a label is: they count for nothing in `old`."""
     rows = []
-    for axis in taxonomy.axis if new and old else ():
-        for name in axis.names:
-            n, o = (sum(name in e.many(axis.name) for e in group) for group in (new, old))
-            pooled = (n + o) / (len(new) + len(old))
-            error = math.sqrt(pooled * (1 - pooled) * (1 / len(new) + 1 / len(old)))
-            a, b = n / len(new), o / len(old)
+    for axis in taxonomy.axis:
+        ours = [e for e in new if axis.name in e.labels]
+        theirs = [e for e in old if axis.name in e.labels and e.confidence != "presumed"]
+        for name in axis.names if ours and theirs else ():
+            n, o = (sum(name in e.many(axis.name) for e in group) for group in (ours, theirs))
+            pooled = (n + o) / (len(ours) + len(theirs))
+            error = math.sqrt(pooled * (1 - pooled) * (1 / len(ours) + 1 / len(theirs)))
+            a, b = n / len(ours), o / len(theirs)
             if error and abs(a - b) > SHIFT * error:
                 rows.append([axis.name, name, f"{n}", f"{a:.1%}", f"{b:.1%}"])
     columns_ = ["axis", "label", "new", "share", "in the corpus"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -14,13 +15,14 @@ from whereas.calibration import calibrate, columns, gold
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row, crossfitted, judged, result, rows
 from whereas.files import write_json
-from whereas.model import Model
-from whereas.records import Example, Table
+from whereas.model import FILES, Model
+from whereas.records import Example, Table, Verdict
 from whereas.taxonomy import Taxonomy
-from whereas.training import baseline, heads, review
-from whereas.training.export import export, restore
+from whereas.training import baseline, heads, review, states
+from whereas.training.export import export, make_folder, restore
 from whereas.training.fit import Corpus, Progress, Run, gather, words
 
+ENCODER = FILES[0]
 MAX_FLIPPED = 0.01
 MIN_COSINE = 0.99
 MAX_SUSPECTS = 20
@@ -46,14 +48,16 @@ def train(
         fast: refit the parent's heads only (see `whereas.training.heads`).
 
     Raises:
-        WhereasError: bad recipe or data, or the exported model decides otherwise than the trained
-            one (more than 1 % of labels flipped, or a mean cosine of sentence states under .99).
+        WhereasError: bad recipe or data, a folder that cannot be made or holds the parent, or the
+            exported model decides otherwise than the trained one (more than 1 % of labels flipped,
+            or a mean cosine of sentence states under .99).
     """
     start = Model(parent) if parent else None
     if fast and start is None:
         raise WhereasError("the fast path refits a released model", "Name one with --from")
     if parent and parent.resolve() == (folder / "model").resolve():
         raise WhereasError(f"{folder} holds the model to start from", "Give another folder with -o")
+    make_folder(folder)
     for stale in (folder / "parity.json", folder / "model" / "metrics.json"):
         stale.unlink(missing_ok=True)  # figures of what stood here before must not be released
     if fast:
@@ -81,7 +85,7 @@ def train(
             )
         data, model = run.corpus, Model(folder / "model")
     say("measuring")
-    results = measure(data, model, start)
+    results = measure(data, model, start, say)
     write_json(folder / "model" / "metrics.json", results)
     return results
 
@@ -139,6 +143,7 @@ def plan(
             for c in review.contradictions(new, old, data.taxonomy)
         ]
         held = {e.event for e in frozen} | {words(e) for e in frozen}
+        held -= {None, ""}
         warnings += [
             f"{e.id} is in the frozen gold set by its event or text: leave it out"
             for e in new
@@ -164,31 +169,50 @@ def plan(
     return Plan(tables=tables, warnings=warnings, minutes=minutes)
 
 
-def measure(data: Corpus, model: Model, rival: Model | None = None) -> list[Result]:
-    """The model and its rival on every development set, calibrated by cross-fitting."""
+def measure(data: Corpus, model: Model, rival: Model | None, say: Progress) -> list[Result]:
+    """Figures of the model and its rival on every development set."""
+    return [
+        result(data.taxonomy, found, system=system, data=name, digest=corpus.digest(data.dev[name]))
+        for system, sets in decisions(data, model, rival, say).items()
+        for name, found in sets.items()
+    ]
+
+
+def decisions(
+    data: Corpus, model: Model, rival: Model | None, say: Progress
+) -> dict[str, dict[str, list[Row]]]:
+    """Decisions on the development documents, by system and data name: of the model, and of its
+    rival or without one the baseline; calibrated by cross-fitting.
+
+    A rival is measured from the states that its encoder has left in the cache, so no document is
+    read for it again; the words that it would show are not compared. Where the model has the same
+    encoder (the fast path), it is measured likewise, without the words it shows: reading for them
+    would take a third of the time (training/LOG.md).
+    """
     dev = [e for group in data.dev.values() for e in group]
-    where = [name for name, group in data.dev.items() for _ in group]
-    logits, verdicts = judged(model, dev)
-    systems = {model.id: aligned(logits, model.taxonomy, data.taxonomy)}
+    systems: dict[str, np.ndarray] = {}
+    verdicts: list[Verdict] | None = None
+    if rival is None or model.card.files[ENCODER] != rival.card.files[ENCODER]:
+        logits, verdicts = judged(model, dev)
+        systems[model.id] = aligned(logits, model.taxonomy, data.taxonomy)
     known = {model.id: columns(model.taxonomy)}
     if rival:
-        systems[rival.id] = aligned(judged(rival, dev)[0], rival.taxonomy, data.taxonomy)
+        reads = states.read(rival, data.taxonomy, data.dev, {}, 1.0, say)
+        kept = [r for group in reads.values() for r in group]
+        for one in (model, rival) if verdicts is None else (rival,):
+            systems[one.id] = aligned(states.released(one, kept, dev), one.taxonomy, data.taxonomy)
         known[rival.id] = columns(rival.taxonomy)
     else:
         taught: list[Example] = [e for group in data.train.values() for e in group]
         weight = [data.weights[name] for name, group in data.train.items() for _ in group]
         systems[BASELINE] = baseline.logits(taught, dev, data.taxonomy, weight)
-    results = []
+    decided: dict[str, dict[str, list[Row]]] = {}
     for system, logits in systems.items():
         calibrations = crossfitted(data.taxonomy, logits, dev)
         shown = verdicts if system == model.id else None
-        found = rows(data.taxonomy, logits, dev, calibrations, shown, known.get(system))
-        for name, group in data.dev.items():
-            here = [row for row, at in zip(found, where, strict=True) if at == name]
-            results.append(
-                result(data.taxonomy, here, system=system, data=name, digest=corpus.digest(group))
-            )
-    return results
+        found = iter(rows(data.taxonomy, logits, dev, calibrations, shown, known.get(system)))
+        decided[system] = {name: list(islice(found, len(g))) for name, g in data.dev.items()}
+    return decided
 
 
 BASELINE = "TF-IDF + logistic regression"
@@ -244,4 +268,4 @@ def aligned(logits: np.ndarray, theirs: Taxonomy, ours: Taxonomy) -> np.ndarray:
 
 def evaluate(recipe: Path, folder: Path, say: Progress) -> list[Result]:
     """Measures a released model on a recipe's development data, beside the baseline."""
-    return measure(gather(recipes.load(recipe), recipe, say), Model(folder))
+    return measure(gather(recipes.load(recipe), recipe, say), Model(folder), None, say)

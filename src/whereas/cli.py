@@ -442,11 +442,17 @@ def report(
 
 
 @verb
-def release(run: Annotated[Path, typer.Argument(help="Run folder of `whereas train`.")]) -> None:
+def release(
+    run: Annotated[Path, typer.Argument(help="Run folder of `whereas train`.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Results of `whereas evaluate -o` for the model's card. Repeatable."),
+    ] = None,
+) -> None:
     """Make the model of a finished run the current one."""
     from whereas.release import release as release_run
 
-    print(release_run(run))  # noqa: T201
+    print(release_run(run, results=results or ()))  # noqa: T201
 
 
 def lint(

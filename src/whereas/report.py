@@ -156,8 +156,17 @@ def per_label(result: Result, axis: str) -> str:
     return "\n".join(lines)
 
 
-def model_card(card: Card, results: Sequence[Result], parity: dict[str, float]) -> str:
-    """The README of a released model, from its manifest and its figures alone."""
+def model_card(
+    card: Card,
+    results: Sequence[Result],
+    parity: dict[str, float],
+    tasks: Sequence[Result] = (),
+) -> str:
+    """The README of a released model, from its manifest and its figures alone: `results` on its
+    development data beside a rival's, `tasks` its own on the tasks it was measured on."""
+    measured = "\n\n".join(f"**{task.data}**\n\n{markdown([task])}" for task in tasks)
+    if tasks:
+        measured = f"## Tasks\n\nPrinted by `whereas evaluate`.\n\n{measured}\n\n"
     data = "\n".join(
         f"| {name} | {facts['documents']} | `{facts['digest'][7:19]}` |"
         for name, facts in sorted(card.data.items())
@@ -210,7 +219,7 @@ hold no other. Printed by `whereas train`, and again by `whereas evaluate`.
 
 {labels}
 
-## Limits
+{measured}## Limits
 
 Trained mostly on measures of the United States, the European Union, the United Kingdom and China.
 {_rare(own)}

@@ -209,7 +209,7 @@ def test_axes_a_retraining_learns_a_new_one_and_keeps_the_old(
     from whereas import recipe as recipes
     from whereas.model import Model
     from whereas.training import routine
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
 
     recipe = write_recipe(tmp_path, base)
     recipe.write_text(recipe.read_text().replace("[fit]", "[fit]\nwarm_epochs = 8\nwarm_rate = 1"))

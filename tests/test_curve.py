@@ -22,7 +22,7 @@ pytestmark = pytest.mark.train
 def test_curve_shares_are_nested_and_of_whole_events(base: Path, tmp_path: Path) -> None:
     from whereas import recipe as recipes
     from whereas.training.curve import SHARES
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
 
     recipe = write_recipe(tmp_path, base)
     triplets = [
@@ -168,7 +168,7 @@ def test_curve_keeps_documents_of_two_files_apart_that_have_one_id(
     from whereas import recipe as recipes
     from whereas.model import Model
     from whereas.training.curve import _reads
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
 
     recipe = write_recipe(tmp_path, base)
     for name, n in (("one", 201), ("two", 202)):

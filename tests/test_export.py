@@ -66,8 +66,8 @@ def test_export_version_tells_what_it_was_made_of(
 ) -> None:
     from whereas import recipe as recipes
     from whereas.model import Model
+    from whereas.training.data import gather
     from whereas.training.export import retrained
-    from whereas.training.fit import gather
 
     parent, other = Model(finished / "model"), Model(finished / "model")
     other.id = "other"

@@ -20,7 +20,8 @@ def test_heads_fast_path_records_what_a_later_training_needs(
     from whereas import recipe as recipes
     from whereas.model import Model
     from whereas.training import heads
-    from whereas.training.fit import Run, gather
+    from whereas.training.data import gather
+    from whereas.training.fit import Run
 
     parent = Model(finished / "model")
     recipe = write_recipe(tmp_path, base, rank=8)

@@ -28,7 +28,7 @@ def test_review_labels_of_one_event_do_not_bear_each_other_out(
     learned it, and find nothing suspect."""
     from whereas import recipe as recipes
     from whereas.model import Model
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
     from whereas.training.review import suspects
 
     error = {"apple": "pear", "pear": "none", "none": "apple"}
@@ -85,7 +85,7 @@ def test_review_of_one_event_and_nothing_else_suspects_nothing(
     """Where no other document is taught, there is nothing to doubt a label with."""
     from whereas import recipe as recipes
     from whereas.model import Model
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
     from whereas.training.review import suspects
 
     recipe = write_recipe(tmp_path, base)

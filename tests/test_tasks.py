@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,49 @@ def test_tasks_comparison_names_the_documents_that_changed(
         ("2", "export_control", "export_control", "report"),
     ]
     assert found.differences[0].value == pytest.approx(2 / 12)
+
+
+@pytest.fixture
+def both(labelled: Path, taxonomy: Taxonomy) -> Path:
+    """Results of system `good` and of `bad` on the same two files, in a folder each."""
+    others = [
+        msgspec.structs.replace(e, id=f"x{e.id}", event=f"x{e.id}", text=e.text + " Again.")
+        for e in corpus.read(labelled)
+    ]
+    second = labelled.parent / "yours.jsonl"
+    second.write_bytes(b"\n".join(map(msgspec.json.encode, others)))
+    for system, wrong in (("good", 1), ("bad", 3)):
+        for file in (labelled, second):
+            examples = corpus.read(file)
+            path = predicted(labelled.parent / f"{system}.jsonl", examples, wrong)
+            out = labelled.parent / "results" / system / file.stem
+            tasks.predictions(tasks.of_file(file), examples, path, taxonomy, out)
+    return labelled.parent / "results"
+
+
+def test_tasks_of_a_folder_are_compared_together(both: Path) -> None:
+    good, bad = (tasks.pooled(both / name) for name in ("good", "bad"))
+    assert len(good.rows) == 24
+    assert good.record.task == "mine, yours"
+    found = tasks.compare(good, bad, ["action accuracy"])
+    assert found.differences[0].value == pytest.approx(4 / 24)
+    done = CliRunner().invoke(app, ["compare", str(both / "good"), str(both / "bad")])
+    assert done.exit_code == 0, done.output
+
+
+def test_tasks_of_a_folder_need_the_same_tasks_of_one_system(both: Path) -> None:
+    shutil.rmtree(both / "bad" / "yours")
+    with pytest.raises(WhereasError, match="not comparable"):
+        tasks.compare(tasks.pooled(both / "good"), tasks.pooled(both / "bad"), [])
+    shutil.copytree(both / "bad" / "mine", both / "good" / "another")
+    with pytest.raises(WhereasError, match="several systems"):
+        tasks.pooled(both / "good")
+    shutil.rmtree(both / "good" / "another")
+    shutil.copytree(both / "good" / "mine", both / "good" / "again")
+    with pytest.raises(WhereasError, match="share documents"):
+        tasks.pooled(both / "good")
+    with pytest.raises(WhereasError, match="holds no results"):
+        tasks.pooled(both)
 
 
 # ------------------------------------------------------------------ commands

@@ -56,7 +56,7 @@ def test_week_of_new_labels(finished: Path, base: Path, tmp_path: Path, cache: P
     from whereas import recipe as recipes
     from whereas.model import Model
     from whereas.training import routine
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
 
     recipe = write_recipe(tmp_path, base)
     (tmp_path / "taxonomy.toml").write_text(PLUM)

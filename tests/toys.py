@@ -149,7 +149,7 @@ def with_file(recipe: Path, name: str, examples: list[Example], role: str = "tra
 
 def gathered(recipe: Path) -> Any:
     from whereas import recipe as recipes
-    from whereas.training.fit import gather
+    from whereas.training.data import gather
 
     return gather(recipes.load(recipe), recipe, quiet)
 

@@ -413,16 +413,19 @@ def measure(
 
 @verb
 def compare(
-    first: Annotated[Path, typer.Argument(help="Result folder of `whereas evaluate -o`.")],
-    second: Annotated[Path, typer.Argument(help="Result folder of another system, same task.")],
+    first: Annotated[
+        Path,
+        typer.Argument(help="Result folder of a task; or one of several tasks, taken together."),
+    ],
+    second: Annotated[Path, typer.Argument(help="The same of another system.")],
 ) -> None:
-    """Compare two systems on one task: paired differences, and which documents changed."""
+    """Compare two systems on the same tasks: paired differences, and which documents changed."""
     from whereas import display, tasks
     from whereas import report as reports
 
-    one = tasks.read(first)
+    one = tasks.pooled(first)
     names = reports.compared(list(one.record.result.figures))
-    found = tasks.compare(one, tasks.read(second), names)
+    found = tasks.compare(one, tasks.pooled(second), names)
     display.console().print(display.tables(reports.comparison(found)))
 
 

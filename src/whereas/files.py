@@ -44,6 +44,16 @@ def write_json(path: Path, value: Any) -> None:
     write(path, msgspec.json.format(encoded, indent=1) + b"\n")
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder for output, if it is not there. Raises `WhereasError` when it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WhereasError(
+            f"cannot make the folder {folder}: {error.strerror}", "Give another folder with -o"
+        ) from error
+
+
 def read_toml(
     path: Path, kind: type[T], name: str, sections: Mapping[str, type[msgspec.Struct]] | None = None
 ) -> T:

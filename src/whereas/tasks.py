@@ -316,6 +316,40 @@ def read(folder: Path) -> Finished:
     return Finished(record=record, rows=rows)
 
 
+def pooled(folder: Path) -> Finished:
+    """A result folder; or one that holds those of several tasks, their documents taken together.
+    Tasks without documents to pair (robustness, direction) are left out.
+
+    Raises:
+        WhereasError: there are no such results, they are of several systems or taxonomies, or a
+            document is in two of them.
+    """
+    if (folder / RESULTS).exists():
+        return read(folder)
+    found = [read(path.parent) for path in sorted(folder.glob(f"*/{RESULTS}"))]
+    parts = [one for one in found if one.rows]
+    if not parts:
+        return read(folder)
+    records = [one.record for one in parts]
+    if any((r.system, r.taxonomy) != (records[0].system, records[0].taxonomy) for r in records):
+        raise WhereasError(
+            f"{folder} holds results of several systems or taxonomies", "Give each its own folder"
+        )
+    rows = [row for one in parts for row in one.rows]
+    if len({row.id for row in rows}) < len(rows):
+        raise WhereasError(
+            f"{folder} holds tasks that share documents", "Compare these task by task"
+        )
+    figures = {name: f for record in records for name, f in record.result.figures.items()}
+    record = msgspec.structs.replace(
+        records[0],
+        task=", ".join(r.task for r in records),
+        comparable=" + ".join(r.comparable for r in records),
+        result=msgspec.structs.replace(records[0].result, figures=figures),
+    )
+    return Finished(record=record, rows=rows)
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Two systems on one task: differences of figures, and documents decided otherwise on the
     primary axis: (id, right label, label of the first, label of the second)."""

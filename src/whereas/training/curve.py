@@ -16,15 +16,15 @@ from whereas import taxonomy as taxonomies
 from whereas.encoder import WindowSpec
 from whereas.errors import WhereasError
 from whereas.evaluation import CORE, DRAWS, SEED, Row, crossfitted, rows, statistics
-from whereas.files import write, write_json
+from whereas.files import make_folder, write, write_json
 from whereas.metrics import Array, Interval, Statistic
 from whereas.model import Model
 from whereas.recipe import Recipe
 from whereas.records import Example, Table
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline, heads, states
-from whereas.training.export import make_folder
-from whereas.training.fit import Corpus, Progress, Run, gather, predict
+from whereas.training.data import Corpus, gather
+from whereas.training.fit import Progress, Run, predict
 from whereas.training.folder import STYLE
 from whereas.training.network import item
 from whereas.training.states import Read

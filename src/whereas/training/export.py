@@ -25,13 +25,13 @@ from whereas import __version__
 from whereas import taxonomy as taxonomies
 from whereas.calibration import Calibration, calibrate, choose, gold, identity, probabilities
 from whereas.encoder import WindowSpec
-from whereas.errors import WhereasError
-from whereas.files import write_json
+from whereas.files import make_folder, write_json
 from whereas.model import FILES, FORMAT, WORDS, Card, Model, sha256
 from whereas.recipe import Recipe, described
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline
-from whereas.training.fit import Corpus, Run, predict
+from whereas.training.data import Corpus
+from whereas.training.fit import Run, predict
 from whereas.training.network import item
 
 OPSET = 17
@@ -86,18 +86,6 @@ def export(run: Run, folder: Path) -> Parity:
         flipped_labels=labels,
         cosine=float(np.concatenate(cosines).mean()),
     )
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder that models are written to, if it is not there. Raises `WhereasError` when it
-    cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WhereasError(
-            f"cannot make the folder {folder}: {error.strerror}",
-            "Give another run folder with -o",
-        ) from error
 
 
 def write_words(recipe: Recipe, data: Corpus, folder: Path) -> None:

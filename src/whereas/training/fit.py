@@ -1,12 +1,10 @@
-"""Recipe → run folder: data, optimisation, checkpoints that resume, the curve."""
+"""Recipe → run folder: optimisation, checkpoints that resume, the curve."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -22,16 +20,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from whereas import corpus
 from whereas import recipe as recipes
-from whereas import taxonomy as taxonomies
 from whereas.errors import WhereasError
-from whereas.evaluation import halves
-from whereas.files import write, write_json
+from whereas.files import make_folder, write, write_json
 from whereas.model import Model, sha256
-from whereas.recipe import Data, Recipe
-from whereas.records import Example
-from whereas.taxonomy import Taxonomy
+from whereas.training.data import gather
 from whereas.training.folder import chart, environment
 from whereas.training.network import Batch, Item, Network, collate, label_loss, loss
 from whereas.training.rows import Rows
@@ -58,159 +51,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 Progress = Callable[[str | Step], None]
 """Told what goes on: lines, and every step of a training, whose `str` is a line."""
-
-
-class Corpus(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a run: `train` by data name (sampled files whole), `dev` by data name, and the
-    digest and size of each. `weights` is what an example of a training file counts in an epoch, on
-    average. `taxonomy_toml` is what `taxonomy` was read from."""
-
-    taxonomy: Taxonomy
-    taxonomy_toml: bytes
-    train: dict[str, list[Example]]
-    dev: dict[str, list[Example]]
-    weights: dict[str, float]
-    digests: dict[str, dict[str, Any]]
-
-
-def gather(recipe: Recipe, path: Path, say: Progress, *, share: float = 1.0) -> Corpus:
-    """Reads and checks every data file of a recipe.
-
-    Args:
-        share: how much to train on: 0-1 of the training events, chosen by hash, so that more hold
-            all of fewer (see `whereas.training.curve`).
-
-    Raises:
-        WhereasError: a taxonomy that cannot be read, two data of one name, bad labels, a file
-            without examples, loss weights of unknown axes, the same document in training and
-            development data, or development data that calibration could not be cross-fitted on.
-    """
-    toml = _taxonomy_toml(recipe, path)
-    taxonomy = taxonomies.parse(toml, recipe.taxonomy or "taxonomy.toml")
-    _check_axes(recipe, taxonomy)
-    train: dict[str, list[Example]] = {}
-    dev: dict[str, list[Example]] = {}
-    digests: dict[str, dict[str, Any]] = {}
-    for k, data in enumerate(recipe.data):
-        if data.name in {d.name for d in recipe.data[:k]}:
-            raise WhereasError(f"two [[data]] are named {data.name!r}", "Rename one of them")
-        places = recipes.locate(data, path)
-        if not places:
-            say(f"left out {data.name}: ${recipes.DATA_VARIABLE} is not set")
-            continue
-        examples = _checked(data, places, taxonomy)
-        if data.role in ("split", "holdout"):
-            kept, out = corpus.split(examples, data.holdout)
-            dev[data.name] = out
-            if data.role == "split":
-                train[data.name] = kept
-        else:
-            (train if data.role == "train" else dev)[data.name] = examples
-    _keep_apart(train, dev)
-    train = {name: corpus.split(group, share, "curve")[1] for name, group in train.items()}
-    train, dev = ({n: g for n, g in part.items() if g} for part in (train, dev))
-    for part, found in (("train", train), ("dev", dev)):
-        for name, examples in found.items():
-            digests[f"{name}/{part}"] = {
-                "documents": len(examples),
-                "digest": corpus.digest(examples),
-            }
-    if not train or not dev:
-        raise WhereasError(
-            f"the recipe finds no {'development' if train else 'training'} data",
-            "Check role and holdout of its [[data]], and what was left out",
-        )
-    halves([e for group in dev.values() for e in group])
-    weights = {
-        d.name: d.weight
-        * min(d.sample or len(train[d.name]), len(train[d.name]))
-        / len(train[d.name])
-        for d in recipe.data
-        if train.get(d.name)
-    }
-    return Corpus(
-        taxonomy=taxonomy,
-        taxonomy_toml=toml,
-        train=train,
-        dev=dev,
-        weights=weights,
-        digests=digests,
-    )
-
-
-def _taxonomy_toml(recipe: Recipe, path: Path) -> bytes:
-    if recipe.taxonomy is None:
-        return taxonomies.default_toml()
-    place = path.parent / recipe.taxonomy
-    try:
-        return place.read_bytes()
-    except OSError as error:
-        raise WhereasError(
-            f"cannot read {place}: {error.strerror}",
-            "The taxonomy's path is relative to the recipe",
-        ) from error
-
-
-def _checked(data: Data, places: Sequence[Path], taxonomy: Taxonomy) -> list[Example]:
-    """The examples of a data entry, at least one and without problems."""
-    examples = [e for place in places for e in corpus.read(place)]
-    if not examples:
-        raise WhereasError(
-            f"{data.name} ({data.path}) holds no examples",
-            "Put labelled documents into it, one JSON object a line, or leave it out",
-        )
-    faults = list(corpus.problems(examples, taxonomy))
-    if faults:
-        raise WhereasError(
-            f"{data.name} ({data.path}): {faults[0]} ({len(faults)} problems)",
-            "Mend the labels; whereas label lint shows them all",
-        )
-    return examples
-
-
-def _check_axes(recipe: Recipe, taxonomy: Taxonomy) -> None:
-    for name in recipe.loss.axes:
-        if name not in taxonomy.axis_names:
-            near = difflib.get_close_matches(name, taxonomy.axis_names, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
-            raise WhereasError(
-                f"[loss.axes] has {name!r}, which is no axis of taxonomy {taxonomy.name}",
-                hint + "Axes: " + ", ".join(taxonomy.axis_names),
-            )
-
-
-def words(example: Example) -> str:
-    """The words of an example's text, whatever their case and what stands between them."""
-    return " ".join(re.findall(r"\w+", example.text.casefold()))
-
-
-def _keep_apart(train: dict[str, list[Example]], dev: dict[str, list[Example]]) -> None:
-    """Refuses documents of the development data, by id, event or text, in the training data. Those
-    whose labels are presumed come from the same source as real ones and are cheap: they are taken
-    out instead."""
-    held = {e.event for group in dev.values() for e in group if e.event}
-    held |= {e.id for group in dev.values() for e in group}
-    texts = {words(e): e.id for group in dev.values() for e in group}
-    texts.pop("", None)
-    for name, group in train.items():
-        leaks = {e.id for e in group if e.id in held or e.event in held}
-        twins = {e.id: texts[text] for e in group if (text := words(e)) in texts}
-        train[name] = [
-            e for e in group if e.confidence != "presumed" or not (e.id in leaks or e.id in twins)
-        ]
-        leak = [e.id for e in train[name] if e.id in leaks]
-        if leak:
-            raise WhereasError(
-                f"{leak[0]} ({len(leak)} in all) is in training and development data",
-                "Documents of one event belong on one side",
-            )
-        same = [e.id for e in train[name] if e.id in twins]
-        if same:
-            raise WhereasError(
-                f"{same[0]} in training data has the text of {twins[same[0]]} in development data "
-                f"({len(same)} in all)",
-                "Leave one of them out, or give both one event",
-            )
 
 
 class Run:
@@ -323,13 +163,7 @@ class Run:
                 f"{self.accelerator.num_processes} processes share batches of {fit.batch}",
                 f"Launch {fit.batch} processes at most, or set a larger batch",
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WhereasError(
-                f"cannot make the folder {self.folder}: {error.strerror}",
-                "Give another run folder with -o",
-            ) from error
+        make_folder(self.folder)
         bare, peaks = self._optimizer()
         model, optimizer = self.accelerator.prepare(self.network, bare)
         first = self._resume(bare)

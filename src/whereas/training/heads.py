@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from whereas.calibration import calibrate, gold, identity
 from whereas.encoder import POSITION_FEATURES, position_features
 from whereas.errors import WhereasError
+from whereas.files import make_folder
 from whereas.model import FILES, Model
 from whereas.recipe import Recipe, Windows
 from whereas.taxonomy import Taxonomy
-from whereas.training.export import make_folder, manifest, retrained, write_words
-from whereas.training.fit import Corpus, Progress
+from whereas.training.data import Corpus
+from whereas.training.export import manifest, retrained, write_words
+from whereas.training.fit import Progress
 from whereas.training.network import Network, label_loss
 from whereas.training.states import Read, read
 

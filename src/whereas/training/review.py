@@ -20,7 +20,8 @@ from whereas.recipe import Recipe
 from whereas.records import Example, Table
 from whereas.taxonomy import Taxonomy
 from whereas.training import heads, states
-from whereas.training.fit import Corpus, Progress, words
+from whereas.training.data import Corpus, words
+from whereas.training.fit import Progress
 
 FOLDS = 3
 UNLIKELY, LIKELY = 0.1, 0.6

@@ -14,13 +14,14 @@ from whereas import recipe as recipes
 from whereas.calibration import calibrate, columns, gold
 from whereas.errors import WhereasError
 from whereas.evaluation import Result, Row, crossfitted, judged, result, rows
-from whereas.files import write_json
+from whereas.files import make_folder, write_json
 from whereas.model import FILES, Model
 from whereas.records import Example, Table, Verdict
 from whereas.taxonomy import Taxonomy
 from whereas.training import baseline, heads, review, states
-from whereas.training.export import export, make_folder, restore
-from whereas.training.fit import Corpus, Progress, Run, gather, words
+from whereas.training.data import Corpus, gather, words
+from whereas.training.export import export, restore
+from whereas.training.fit import Progress, Run
 
 ENCODER = FILES[0]
 MAX_FLIPPED = 0.01
